@@ -1,0 +1,256 @@
+"""One attention, for Transformers, recurrent decoders and pooling alike. Mirrors attncli/spec/attention.py.
+
+    q, k, v = x W_q, m W_k, m W_v;  weights = normalizer(score(turn(q), turn(k)) + bias | visible);  (weights v) W_o
+
+Vaswani et al. 2017, arXiv:1706.03762, section 3.2; kv heads as in Ainslie et al. 2023, arXiv:2305.13245. The order of
+the steps is fixed: project, turn, score with its scale, bias, mask, normalizer in float32, cast, dropout, values,
+output.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from attncli.nn.kernels import fused, reference
+from attncli.nn.kernels.plan import Choice, Traits, plan
+from attncli.nn.normalizers import Normalizer, Softmax, build_normalizer
+from attncli.nn.positions import Relative, build_relative
+from attncli.nn.scores import Pair, Product, Score, build_score
+from attncli.nn.view import Mask, Record, View
+from attncli.spec import attention as spec
+
+Projected = tuple[Tensor, Tensor]
+"""Keys as the score reads them (b g k ·) and values (b g k v)."""
+
+
+class Attention(nn.Module):
+    """Heads that score, mask, normalize and mix; d_key is the width of a key as it is compared.
+
+    `read` makes keys and values, once; `ask` makes queries; `attend` joins them. A recurrent decoder calls them apart,
+    `forward` calls all three. A query that sees no key receives zeros from every head.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_query: int,
+        d_memory: int,
+        d_output: int,
+        heads: int,
+        kv_heads: int,
+        d_head: int,
+        d_key: int,
+        d_value: int,
+        projections: tuple[str, ...],
+        bias: tuple[str, ...],
+        score: Score,
+        normalizer: Normalizer,
+        position: Relative,
+        mask: Mask,
+        dropout: float,
+        kernel: Literal["auto", "fused", "reference"],
+    ) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = heads, kv_heads
+        self.query = _projection("query", d_query, heads * d_head, projections, bias)
+        self.key = _projection("key", d_memory, kv_heads * d_head, projections, bias)
+        self.value = _projection("value", d_memory, kv_heads * d_value, projections, bias)
+        self.output = _projection("output", heads * d_value, d_output, projections, bias)
+        self.score = score
+        self.normalizer = normalizer
+        self.position = position
+        self.mask = mask
+        self.dropout = dropout
+        self.address = ""
+        self.traits = Traits(
+            product=isinstance(score, Product),
+            softmax=isinstance(normalizer, Softmax),
+            bias=_bias_trait(position),
+            dropout=dropout,
+            heads=heads,
+            kv_heads=kv_heads,
+            d_head=d_key,
+            d_value=d_value,
+            mask=mask.text,
+            wanted=kernel,
+        )
+
+    def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
+        """The kernel that serves this attention there, and why."""
+        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval")
+
+    def forward(self, x: Tensor, memory: Tensor, view: View) -> Tensor:
+        """Mix `memory` (b k d_memory) for each place of `x` (b q d_query); returns (b q d_output)."""
+        return self.attend(self.ask(x, view), self.read(memory, view), view)
+
+    def ask(self, x: Tensor, view: View) -> Tensor:
+        """Queries (b h q e), turned."""
+        return self._turn(_split(self.query(x), self.heads), view, "query")
+
+    def read(self, memory: Tensor, view: View) -> Projected:
+        """Keys, turned and as the score reads them, and values."""
+        key = self._turn(_split(self.key(memory), self.kv_heads), view, "key")
+        value = _split(self.value(memory), self.kv_heads)
+        return self._readable(key), value
+
+    def _readable(self, key: Tensor) -> Tensor:
+        """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
+        makes = self.kv_heads != self.heads and any(True for _ in self.score.parameters()) and not self.traits.product
+        return self.score.read(reference.repeat_heads(key, self.heads) if makes else key)
+
+    def _turn(self, x: Tensor, view: View, side: str) -> Tensor:
+        positions = view.query_positions if side == "query" else view.key_positions
+        angles = view.once((id(self.position), side), lambda: self.position.angles(positions))
+        return x if angles is None else self.position.turn(x, angles)
+
+    def attend(self, query: Tensor, projected: Projected, view: View) -> Tensor:
+        """Outputs (b q d_output) for queries (b h q e)."""
+        key, value = projected
+        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
+        dropout = self.dropout if self.training else 0.0
+        kernel = self.plan(device=query.device.type, dtype=str(query.dtype)[6:], training=self.training).kernel
+        if kernel == "fused":
+            output = self._fused(query, key, value, view, bias, dropout)
+        else:
+            output = self._reference(query, key, value, view, bias, dropout)
+        out: Tensor = self.output(output.transpose(1, 2).flatten(2))
+        return out
+
+    def _bias(self, view: View) -> Tensor | None:
+        return self.position.bias(view.query_positions, view.key_positions)
+
+    def _fused(
+        self, query: Tensor, key: Tensor, value: Tensor, view: View, bias: Tensor | None, dropout: float
+    ) -> Tensor:
+        assert isinstance(self.score, Product)
+        triangle = view.triangle(self.mask)
+        visible = None if triangle else view.visible(self.mask, self.heads)
+        asked, scale = self.score.ask(query), self.score.scale
+        key = key.to(asked.dtype)
+        output = fused.attend(
+            asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias, dropout=dropout
+        )
+        if view.tap is not None:
+            lse = fused.log_sum_exp(
+                asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias
+            )
+            self._tell(view, query, key, value, bias, lse, None, output, "fused")
+        return output
+
+    def _reference(
+        self, query: Tensor, key: Tensor, value: Tensor, view: View, bias: Tensor | None, dropout: float
+    ) -> Tensor:
+        pair = self._pair(query, key, value, view.query_positions, view.key_positions, view.lengths)
+        visible = view.visible(self.mask, self.heads)
+        weights = reference.weights(self.score, self.normalizer, pair, visible=visible, bias=bias)
+        output = reference.mix(weights, pair.value, dropout=dropout)
+        if view.tap is not None:
+            self._tell(view, query, key, value, bias, None, weights, output, "reference")
+        return output
+
+    def _pair(
+        self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None
+    ) -> Pair:
+        key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
+        return Pair(query, key, value, q, k, lengths)
+
+    def _tell(
+        self,
+        view: View,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        bias: Tensor | None,
+        lse: Tensor | None,
+        weights: Tensor | None,
+        output: Tensor,
+        kernel: str,
+    ) -> None:
+        assert view.tap is not None
+        visible = view.visible(self.mask, self.heads)
+        view.tap(
+            Record(
+                address=self.address,
+                attention=self,
+                query=query,
+                key=key,
+                value=value,
+                visible=visible,
+                bias=bias,
+                lse=lse,
+                weights=weights,
+                output=output,
+                query_positions=view.query_positions,
+                key_positions=view.key_positions,
+                query_real=view.query_real,
+                key_real=view.key_real,
+                kernel=kernel,
+            )
+        )
+
+    @torch.no_grad()
+    def weights(self, record: Record, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weights (b h q k) of a record by the reference, in float32 or wider, before dropout."""
+        cast = [x.to(dtype) for x in (record.query, record.key, record.value)]
+        pair = self._pair(cast[0], cast[1], cast[2], record.query_positions, record.key_positions, None)
+        bias = None if record.bias is None else record.bias.to(dtype)
+        return reference.weights(self.score, self.normalizer, pair, visible=record.visible, bias=bias)
+
+
+def _projection(
+    name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]
+) -> nn.Module:
+    return nn.Linear(inputs, outputs, bias=name in bias) if name in projections else nn.Identity()
+
+
+def _split(x: Tensor, heads: int) -> Tensor:
+    """(b n heads*e) to (b heads n e)."""
+    return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def _bias_trait(position: Relative) -> Literal["none", "fixed", "learned"]:
+    if position.learned_bias:
+        return "learned"
+    return "none" if type(position).bias is Relative.bias else "fixed"
+
+
+def build_attention(
+    attention: spec.MultiHead,
+    *,
+    d_query: int,
+    d_memory: int,
+    d_output: int,
+    position: Relative | None = None,
+) -> Attention:
+    """The module of an attention that asks from d_query, reads d_memory and gives d_output features.
+
+    `position` is given where a stack shares one table among its layers.
+    """
+    heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
+    ask = attention.d_head if "query" in projections else d_query // heads
+    read = attention.d_head if "key" in projections else d_memory // kv_heads
+    value = attention.d_value if "value" in projections else d_memory // kv_heads
+    return Attention(
+        d_query=d_query,
+        d_memory=d_memory,
+        d_output=d_output,
+        heads=heads,
+        kv_heads=kv_heads,
+        d_head=attention.d_head,
+        d_key=read,
+        d_value=value,
+        projections=projections,
+        bias=attention.bias,
+        score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
+        normalizer=build_normalizer(attention.normalizer),
+        position=position or build_attention_position(attention),
+        mask=attention.mask,
+        dropout=attention.dropout,
+        kernel=attention.kernel,
+    )
+
+
+def build_attention_position(attention: spec.MultiHead) -> Relative:
+    """The module of an attention's relative position."""
+    return build_relative(attention.position, heads=attention.heads, two_sided=attention.mask.causal() is not None)

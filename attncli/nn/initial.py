@@ -1,0 +1,86 @@
+"""The first weights. Mirrors `init` of attncli/spec/model.py."""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from attncli.nn.attention import Attention
+from attncli.nn.feedforward import Feedforward
+from attncli.nn.positions import T5
+from attncli.nn.scores import Additive, BiasedDot, General, Location
+from attncli.nn.tasks import AttentionPool
+from attncli.spec import model as spec
+
+SCORES = (Additive, BiasedDot, General, Location)
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) -> None:
+    """Draw every matrix as `init` says; biases are 0, gains 1. Shared weights are drawn once.
+
+    `by_depth` divides the maps that end a branch by sqrt(2 layers of their stack), so that the residual stream's
+    variance does not grow with depth: Radford et al. 2019, section 2.3.
+    """
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        depth = depths.get(name.split(".")[0], 1)
+        for parameter, inputs, outputs in _matrices(module):
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                _draw(parameter, init, inputs=inputs, outputs=outputs)
+        ends = isinstance(module, (Attention, Feedforward)) and isinstance(module.output, nn.Linear)
+        if ends and getattr(init, "residual", "plain") == "by_depth":
+            ending = module.output.weight
+            # the children come later in named_modules: drawn here, and so not again
+            seen.add(id(ending))
+            _draw(ending, init, inputs=ending.shape[1], outputs=ending.shape[0])
+            ending.div_((2 * depth) ** 0.5)
+        _zero_biases(module)
+
+
+def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
+    """Parameters of this very module that are drawn, with their inputs and outputs."""
+    match module:
+        case nn.Linear():
+            return [(module.weight, module.in_features, module.out_features)]
+        case nn.Embedding():
+            # read row by row: the vector is what a token gives, whatever the number of tokens
+            return [(module.weight, module.embedding_dim, module.embedding_dim)]
+        case nn.RNNBase():
+            return [(weight, weight.shape[1], weight.shape[0]) for weight in module.parameters() if weight.ndim == 2]
+        case AttentionPool():
+            return [(module.queries, module.queries.shape[1], module.queries.shape[0])]
+        case _ if isinstance(module, SCORES):
+            # (heads, inputs, outputs) or (heads, inputs)
+            return [(p, p.shape[1], p.shape[2] if p.ndim == 3 else 1) for p in module.parameters(recurse=False)]
+        case _:
+            return []
+
+
+def _draw(weight: Tensor, init: spec.Init, *, inputs: int, outputs: int) -> None:
+    match init:
+        case spec.FanIn():
+            nn.init.normal_(weight, std=init.gain * inputs**-0.5)
+        case spec.Normal():
+            nn.init.normal_(weight, std=init.std)
+        case spec.XavierUniform():
+            bound = init.gain * (6 / (inputs + outputs)) ** 0.5
+            nn.init.uniform_(weight, -bound, bound)
+        case spec.Uniform():
+            nn.init.uniform_(weight, -init.bound, init.bound)
+        case _:
+            assert_never(init)
+
+
+def _zero_biases(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if isinstance(module, nn.RNNBase):
+        for parameter in module.parameters():
+            if parameter.ndim == 1:
+                nn.init.zeros_(parameter)
+    if isinstance(module, T5):
+        # no distance is preferred at the start; drawn values would be of the size of the scores
+        nn.init.zeros_(module.table.weight)

@@ -1,0 +1,57 @@
+"""What a stack reads. Mirrors attncli/spec/inputs.py."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attncli.nn.norms import build_norm
+from attncli.nn.positions import Absolute, build_absolute
+from attncli.spec import inputs as spec
+from attncli.streams import Stream
+
+
+class Tokens(nn.Module):
+    """dropout(norm(scale E[id] + position)), then a map to d_model if the embedding has another width."""
+
+    def __init__(
+        self, *, vocabulary: int, d_embedding: int, d_model: int, scale: float, position: Absolute, norm: nn.Module,
+        dropout: float,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, d_embedding)
+        self.position = position
+        self.norm = norm
+        self.map = nn.Linear(d_embedding, d_model) if d_embedding != d_model else nn.Identity()
+        self.scale = scale
+        self.dropout = dropout
+
+    def forward(self, tokens: Stream, positions: Tensor) -> Tensor:
+        """Ids (b n) with positions (b|1 n) to states (b n d)."""
+        x = self.embedding(tokens.values)
+        if self.scale != 1.0:
+            x = x * self.scale
+        x = self.norm(self.position(x, positions))
+        if self.dropout:
+            x = F.dropout(x, self.dropout, self.training)
+        out: Tensor = self.map(x)
+        return out
+
+
+def build_input(tokens: spec.Tokens, *, vocabulary: int, d_model: int, max_length: int) -> Tokens:
+    """The module of an input."""
+    match tokens.scale:
+        case "none":
+            scale = 1.0
+        case "sqrt_d_model":
+            scale = float(d_model) ** 0.5
+        case number:
+            assert not isinstance(number, str)
+            scale = number
+    return Tokens(
+        vocabulary=vocabulary,
+        d_embedding=tokens.d_embedding,
+        d_model=d_model,
+        scale=scale,
+        position=build_absolute(tokens.position, d_model=tokens.d_embedding, max_length=max_length),
+        norm=build_norm(tokens.norm, width=tokens.d_embedding),
+        dropout=tokens.dropout,
+    )

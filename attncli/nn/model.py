@@ -1,0 +1,155 @@
+"""The whole model: named inputs go through named stacks to a head. Mirrors attncli/spec/model.py."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from attncli.nn.attention import Attention
+from attncli.nn.cache import Cache
+from attncli.nn.initial import initialise
+from attncli.nn.recurrent import Decoder, Encoder, RecurrentPast, build_recurrent
+from attncli.nn.stacks import States, Transformer, TransformerPast, build_transformer
+from attncli.nn.tasks import Head, Losses, TokenHead, build_head
+from attncli.nn.view import Tap
+from attncli.spec import model as spec
+from attncli.spec.masks import parse
+from attncli.spec.recurrent import Both, Recurrent
+from attncli.spec.run import Run
+from attncli.spec.sizes import Sizes
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Seq2seq
+from attncli.streams import Batch, Stream
+
+Stack = Transformer | Encoder | Decoder
+
+
+class Model(nn.Module):
+    """Stacks in the order in which they read each other, and the head on the last that it names."""
+
+    def __init__(self, *, stacks: Mapping[str, Stack], head: Head, head_stack: str) -> None:
+        super().__init__()
+        for name, stack in stacks.items():
+            self.add_module(name, stack)
+        self.names = tuple(stacks)
+        self.head = head
+        self.head_stack = head_stack
+
+    @property
+    def stacks(self) -> dict[str, Stack]:
+        """The stacks by name."""
+        return {name: getattr(self, name) for name in self.names}
+
+    def attentions(self) -> dict[str, Attention]:
+        """Every attention by its address, in the order of the forward pass."""
+        found = [module for module in self.modules() if isinstance(module, Attention)]
+        return {module.address: module for module in found}
+
+    def states(self, batch: Batch, tap: Tap | None = None) -> States:
+        """What the head reads."""
+        made: dict[str, States] = {}
+        for name, stack in self.stacks.items():
+            made[name] = stack(batch[stack.field], made, tap)
+        return made[self.head_stack]
+
+    def forward(self, batch: Batch, tap: Tap | None = None) -> Tensor:
+        """Logits: (b n c) at every place, or (b c) of a classification."""
+        out: Tensor = self.head(self.states(batch, tap), tap)
+        return out
+
+    def losses(self, batch: Batch) -> Losses:
+        """The loss of a batch and what is counted with it."""
+        return self.head.losses(self.states(batch), batch["labels"])
+
+    def start(self, batch: Batch, *, rows: int = 1, capacity: int, tap: Tap | None = None) -> Cache:
+        """Read the sources and make room for `capacity` tokens; each row of the batch becomes `rows` rows."""
+        writer = self._writer()
+        made: dict[str, States] = {}
+        for name, stack in self.stacks.items():
+            if stack is not writer:
+                made[name] = stack(batch[stack.field], made, tap)
+        return Cache(writer.start(made, rows=rows, capacity=capacity))
+
+    def step(self, tokens: Stream, cache: Cache, tap: Tap | None = None) -> Tensor:
+        """Logits (b n c) after each of the new tokens, which join the cache."""
+        cache.places.append(tokens)
+        writer, past = self._writer(), cache.past
+        if isinstance(writer, Transformer):
+            assert isinstance(past, TransformerPast)
+            states = writer.step(tokens, past, cache.places, tap)
+        else:
+            assert isinstance(past, RecurrentPast)
+            states = writer.step(tokens, past, cache.places, tap)
+        assert isinstance(self.head, TokenHead)
+        return self.head.logits(states)
+
+    def _writer(self) -> Transformer | Decoder:
+        writer = self.stacks[self.head_stack]
+        assert not isinstance(writer, Encoder)
+        return writer
+
+
+def token_fields(run: Run) -> tuple[str, ...]:
+    """The fields that some stack embeds, in the order of the stacks."""
+    return tuple(stack.input.field for stack in run.model.stacks.values())
+
+
+def build_model(run: Run, sizes: Sizes, device: str | torch.device = "cpu") -> Model:
+    """The model of a spec on a device, its weights drawn from torch's global generator; "meta" takes no memory."""
+    with torch.device(device):
+        model = _assembled(run, sizes)
+    _tie(model, run)
+    if torch.device(device).type != "meta":
+        depths = {name: _depth(stack) for name, stack in run.model.stacks.items()}
+        initialise(model, run.model.init, depths=depths)
+    return model
+
+
+def _assembled(run: Run, sizes: Sizes) -> Model:
+    stacks: dict[str, Stack] = {}
+    widths: dict[str, int] = {}
+    for name, stack in run.model.stacks.items():
+        vocabulary = sizes.vocabularies[stack.input.field]
+        writes = name == run.task.stack and isinstance(run.task, (Seq2seq, LanguageModel))
+        if isinstance(stack, Recurrent):
+            stacks[name] = build_recurrent(name, stack, vocabulary=vocabulary, widths=widths, writes=writes)
+        else:
+            stacks[name] = build_transformer(name, stack, vocabulary=vocabulary, widths=widths)
+        widths |= _widths(name, stack)
+    writer = stacks[run.task.stack]
+    head = build_head(
+        run.task, name=run.task.stack, d_input=writer.d_output, vocabulary=sizes.vocabularies[writer.field],
+        labels=sizes.labels, full=parse("full"),
+    )  # fmt: skip
+    return Model(stacks=stacks, head=head, head_stack=run.task.stack)
+
+
+def _widths(name: str, stack: spec.Stack) -> dict[str, int]:
+    """The width of a stack's states, and of each summary of it that a bridge may start from."""
+    if not isinstance(stack, Recurrent):
+        return {name: stack.d_model, f"{name}.mean": stack.d_model}
+    ways = 2 if isinstance(stack.direction, Both) else 1
+    return {
+        name: stack.d_output,
+        f"{name}.mean": stack.d_output,
+        f"{name}.final": stack.d_hidden * ways,
+        f"{name}.backward": stack.d_hidden,
+    }
+
+
+def _depth(stack: spec.Stack) -> int:
+    return stack.layers if isinstance(stack, Recurrent) else stack.depth
+
+
+def _tie(model: Model, run: Run) -> None:
+    """One matrix where the spec says so: the same Parameter in every place, counted and saved once."""
+    ties = run.model.tie_embeddings
+    writer = model.stacks[model.head_stack]
+    if ties in ("inputs", "all"):
+        first = next(iter(model.stacks.values()))
+        for stack in model.stacks.values():
+            stack.input.embedding.weight = first.input.embedding.weight
+    if ties in ("output", "all") and isinstance(run.task, (Seq2seq, LanguageModel, MaskedLanguageModel)):
+        assert isinstance(model.head, TokenHead)
+        model.head.output.weight = writer.input.embedding.weight
+
+

@@ -1,0 +1,168 @@
+"""What the queries of one forward pass may see: positions, documents and padding of both sides, and the tap."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from attncli.nn.cache import Places
+from attncli.streams import Stream
+
+Made = TypeVar("Made")
+
+
+class Mask(Protocol):
+    """A mask of the language, as nn needs it: attncli.spec.masks.Mask, or any predicate of that form."""
+
+    @property
+    def text(self) -> str: ...
+
+    def allows(
+        self, q: Any, k: Any, *, h: Any, q_length: Any, k_length: Any, document_q: Any, document_k: Any
+    ) -> Any:
+        """True where query position q may see key position k; ints or index tensors."""
+
+
+class Record(NamedTuple):
+    """One attention as it ran, handed to a tap while the layer runs."""
+
+    address: str
+    attention: Any
+    query: Tensor  # (b h q e)
+    key: Tensor  # (b g k ·), as the score reads it
+    value: Tensor  # (b g k v)
+    visible: Tensor | None  # bool, broadcast to (b h q k); None where all is visible
+    bias: Tensor | None  # broadcast to (b h q k)
+    lse: Tensor | None  # (b h q) log-sum-exp, where the kernel tells it
+    weights: Tensor | None  # (b h q k), where the kernel makes them; before dropout
+    output: Tensor  # (b h q v) weights @ value
+    query_positions: Tensor  # (b|1 q)
+    key_positions: Tensor  # (b|1 k)
+    query_real: Tensor | None  # (b q); None where every place holds a token
+    key_real: Tensor | None  # (b k)
+    kernel: str
+
+
+Tap = Callable[[Record], None]
+
+
+@dataclass
+class View:
+    """The geometry of one attention call, shared by the layers of a stack; masks and angles are made once.
+
+    `plain`: the rows of both sides count their places 0, 1, 2, …, with padding behind, so that one table of positions
+    serves all rows; `aligned`: queries and keys are the same places, so that `causal` is the triangle.
+    """
+
+    query_positions: Tensor  # (b|1 q)
+    key_positions: Tensor  # (b|1 k)
+    query_documents: Tensor | None = None  # (b q), where rows hold several documents or padding matters
+    key_documents: Tensor | None = None  # (b k)
+    padded: bool = False
+    packed: bool = False
+    aligned: bool = False
+    newest: bool = False  # one query a row, the last token of it
+    tap: Tap | None = None
+    lengths: Tensor | None = None  # (b) real keys
+    memo: dict[Any, Any] = field(default_factory=dict)
+
+    def once(self, key: Any, make: Callable[[], Made]) -> Made:
+        """What `make` gives, made at the first asking."""
+        if key not in self.memo:
+            self.memo[key] = make()
+        made: Made = self.memo[key]
+        return made
+
+    @property
+    def key_real(self) -> Tensor | None:
+        """(b k): true where there is a key; None where every place holds one."""
+        if not self.padded or self.key_documents is None:
+            return None
+        documents = self.key_documents
+        return self.once("key_real", lambda: documents >= 0)
+
+    @property
+    def query_real(self) -> Tensor | None:
+        """(b q): true where there is a query; None where that is not known to matter."""
+        return None if self.query_documents is None else self.query_documents >= 0
+
+    def triangle(self, mask: Mask) -> bool:
+        """Whether `mask` is the causal triangle of torch's kernels, with nothing else to hide.
+
+        Padding behind the tokens of a row is never seen by a real query under a causal mask, so it need not be hidden.
+        """
+        return self.aligned and not self.packed and mask.text == "causal"
+
+    def visible(self, mask: Mask, heads: int) -> Tensor | None:
+        """Bool, broadcast to (b h q k), of mask, padding and documents together; None where all is visible."""
+        return self.once((mask, heads), lambda: self._visible(mask, heads))
+
+    def _visible(self, mask: Mask, heads: int) -> Tensor | None:
+        sees_all = mask.text == "full" or (self.newest and mask.text == "causal")
+        seen = None if sees_all else self._allowed(mask, heads)
+        if self.packed and self.query_documents is not None and self.key_documents is not None:
+            same = self.query_documents.unsqueeze(2) == self.key_documents.unsqueeze(1)
+            same = (same & (self.key_documents >= 0).unsqueeze(1)).unsqueeze(1)
+            return same if seen is None else seen & same
+        real = self.key_real
+        if real is None:
+            return seen
+        real = real[:, None, None, :]
+        return real if seen is None else seen & real
+
+    def _allowed(self, mask: Mask, heads: int) -> Tensor:
+        q = self.query_positions[:, None, :, None]
+        k = self.key_positions[:, None, None, :]
+        zero = torch.zeros((), dtype=torch.long, device=q.device)
+        document_q = zero if self.query_documents is None else self.query_documents[:, None, :, None]
+        document_k = zero if self.key_documents is None else self.key_documents[:, None, None, :]
+        allowed = mask.allows(
+            q,
+            k,
+            h=torch.arange(heads, device=q.device).view(1, -1, 1, 1),
+            q_length=self.query_positions.shape[-1],
+            k_length=self.key_positions.shape[-1],
+            document_q=document_q,
+            document_k=document_k,
+        )
+        # a mask in which nothing varies gives a plain bool; adding the shape of the pairs makes every result one tensor
+        return torch.as_tensor(allowed, device=q.device) & torch.ones_like(q == k)
+
+
+def positions_of(stream: Stream) -> Tensor:
+    """(b|1 n): one row for all where every row counts its places alike."""
+    if stream.plain:
+        return torch.arange(stream.values.shape[1], device=stream.values.device).unsqueeze(0)
+    return stream.positions
+
+
+def view_of_self(stream: Stream, tap: Tap | None = None) -> View:
+    """The places of a stream seeing each other."""
+    positions = positions_of(stream)
+    return View(
+        positions, positions, stream.documents, stream.documents,
+        padded=stream.padded, packed=stream.packed, aligned=stream.plain, tap=tap, lengths=stream.lengths,
+    )  # fmt: skip
+
+
+def view_of_memory(reader: Stream, memory: Stream, tap: Tap | None = None) -> View:
+    """The places of `reader` seeing those of `memory`."""
+    return View(
+        positions_of(reader), positions_of(memory), reader.documents, memory.documents,
+        padded=memory.padded, packed=memory.packed, tap=tap, lengths=memory.lengths,
+    )  # fmt: skip
+
+
+def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View:
+    """New tokens seeing themselves and all that the cache holds; `places` has them already."""
+    assert places.positions is not None and places.documents is not None
+    new, total = tokens.values.shape[1], places.positions.shape[1]
+    if places.plain:
+        every = torch.arange(total, device=tokens.values.device).unsqueeze(0)
+        return View(every[:, total - new :], every, None, None, aligned=new == total, newest=new == 1, tap=tap)
+    return View(
+        places.positions[:, total - new :], places.positions, places.documents[:, total - new :], places.documents,
+        padded=True, newest=new == 1, tap=tap, lengths=places.lengths,
+    )  # fmt: skip
