@@ -19,6 +19,7 @@ from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
 from attncli.nn.view import Mask, Record, View
 from attncli.spec import attention as spec
+from attncli.spec.scores import Location
 
 Projected = tuple[Tensor, Tensor]
 """Keys as the score reads them (b g k ·) and values (b g k v)."""
@@ -89,9 +90,11 @@ class Attention(nn.Module):
         return self._turn(_split(self.query(x), self.heads), view, "query")
 
     def read(self, memory: Tensor, view: View) -> Projected:
-        """Keys, turned and as the score reads them, and values."""
-        key = self._turn(_split(self.key(memory), self.kv_heads), view, "key")
+        """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0."""
         value = _split(self.value(memory), self.kv_heads)
+        if "key" not in self.score.reads:
+            return value[..., :0], value
+        key = self._turn(_split(self.key(memory), self.kv_heads), view, "key")
         return self._readable(key), value
 
     def _readable(self, key: Tensor) -> Tensor:
@@ -228,6 +231,9 @@ def build_attention(
     `position` is given where a stack shares one table among its layers.
     """
     heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
+    if isinstance(attention.score, Location):
+        # it never looks at a key, so a map of keys would be weights without a use
+        projections = tuple(name for name in projections if name != "key")
     ask = attention.d_head if "query" in projections else d_query // heads
     read = attention.d_head if "key" in projections else d_memory // kv_heads
     value = attention.d_value if "value" in projections else d_memory // kv_heads

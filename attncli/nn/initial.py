@@ -1,19 +1,36 @@
 """The first weights. Mirrors `init` of attncli/spec/model.py."""
 
-from collections.abc import Mapping
-from typing import assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from attncli.nn.attention import Attention
-from attncli.nn.feedforward import Feedforward
 from attncli.nn.positions import T5
 from attncli.nn.scores import Additive, BiasedDot, General, Location
+from attncli.nn.stacks import Branch
 from attncli.nn.tasks import AttentionPool
 from attncli.spec import model as spec
 
 SCORES = (Additive, BiasedDot, General, Location)
+
+
+class Undrawn(TorchFunctionMode):
+    """While modules are made, torch's own first draws are left out: every one of them is drawn again by `initialise`.
+
+    On the meta device the first draw would also import torch's compiler, which costs most of a second.
+    """
+
+    DRAWS = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self.DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 @torch.no_grad()
@@ -30,13 +47,17 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
             if id(parameter) not in seen:
                 seen.add(id(parameter))
                 _draw(parameter, init, inputs=inputs, outputs=outputs)
-        ends = isinstance(module, (Attention, Feedforward)) and isinstance(module.output, nn.Linear)
-        if ends and getattr(init, "residual", "plain") == "by_depth":
-            ending = module.output.weight
-            # the children come later in named_modules: drawn here, and so not again
-            seen.add(id(ending))
-            _draw(ending, init, inputs=ending.shape[1], outputs=ending.shape[0])
-            ending.div_((2 * depth) ** 0.5)
+        # the children come later in named_modules: what is set here is not drawn again
+        if isinstance(module, Branch) and getattr(init, "residual", "plain") == "by_depth":
+            ending = module.body.output
+            if isinstance(ending, nn.Linear):
+                seen.add(id(ending.weight))
+                _draw(ending.weight, init, inputs=ending.in_features, outputs=ending.out_features)
+                ending.weight.div_((2 * depth) ** 0.5)
+        if isinstance(module, T5):
+            # no distance is preferred at the start; drawn values would be of the size of the scores
+            seen.add(id(module.table.weight))
+            nn.init.zeros_(module.table.weight)
         _zero_biases(module)
 
 
@@ -81,6 +102,3 @@ def _zero_biases(module: nn.Module) -> None:
         for parameter in module.parameters():
             if parameter.ndim == 1:
                 nn.init.zeros_(parameter)
-    if isinstance(module, T5):
-        # no distance is preferred at the start; drawn values would be of the size of the scores
-        nn.init.zeros_(module.table.weight)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
-from attncli.nn.initial import initialise
+from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.recurrent import Decoder, Encoder, RecurrentPast, build_recurrent
 from attncli.nn.stacks import States, Transformer, TransformerPast, build_transformer
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head
@@ -95,7 +95,7 @@ def token_fields(run: Run) -> tuple[str, ...]:
 
 def build_model(run: Run, sizes: Sizes, device: str | torch.device = "cpu") -> Model:
     """The model of a spec on a device, its weights drawn from torch's global generator; "meta" takes no memory."""
-    with torch.device(device):
+    with torch.device(device), Undrawn():
         model = _assembled(run, sizes)
     _tie(model, run)
     if torch.device(device).type != "meta":

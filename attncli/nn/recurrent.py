@@ -170,15 +170,19 @@ class Decoder(nn.Module):
         return States(readouts, tokens)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> "RecurrentPast":
-        """The state before the first token; `capacity` bounds the history that `crop` may go back to."""
+        """The state before the first token. The past takes room as it grows, whatever the capacity."""
         read, projected = self._read(memory, rows=rows)
-        return RecurrentPast(read, projected, memory, rows)
+        past = RecurrentPast(read, projected)
+        if self.source is not None and projected is not None:
+            like = memory[self.source].values.new_empty(len(projected[1]), 0)
+            past.steps.append(self._first(memory, like, rows=rows))
+        return past
 
     def step(self, tokens: Stream, past: "RecurrentPast", places: Places, tap: Tap | None = None) -> Tensor:
         """Readouts (b n d) of new tokens, which join the past."""
         x = self.input(tokens, tokens.positions)
         if not past.steps:
-            past.steps.append(self._first(past.memory, x, rows=past.rows))
+            past.steps.append(self._first({}, x, rows=1))
         readouts, _ = self._walk(x, tokens, past.steps[-1], past.read, past.projected, tap, past)
         return readouts
 
@@ -192,7 +196,8 @@ class Decoder(nn.Module):
         index = torch.arange(len(key), device=key.device).repeat_interleave(rows)
         return states.stream.select(index), (key[index], value[index])
 
-    def _first(self, memory: Memory, x: Tensor, *, rows: int) -> Step:
+    def _first(self, memory: Memory, like: Tensor, *, rows: int) -> Step:
+        """The step before the first token; `like` has the dtype, and a row for each that is written."""
         if self.source is not None and self.bridge is not None:
             hidden = self.bridge(memory[self.source])
         elif self.source is not None and self.copies:
@@ -201,10 +206,10 @@ class Decoder(nn.Module):
             hidden = final
         else:
             layers, width = self.rnn.num_layers, self.rnn.hidden_size
-            hidden = tuple(x.new_zeros(layers, len(x) // rows, width) for _ in range(self.states))
+            hidden = tuple(like.new_zeros(layers, len(like) // rows, width) for _ in range(self.states))
         if rows > 1:
             hidden = tuple(part.repeat_interleave(rows, 1) for part in hidden)
-        fed = x.new_zeros(len(x), self.d_fed)
+        fed = like.new_zeros(len(like), self.d_fed)
         return Step(hidden, fed if self.feeding == "context" else None, fed if self.feeding == "readout" else None)
 
     def _walk(
@@ -273,8 +278,8 @@ class Decoder(nn.Module):
 
     def _read_out(self, context: Tensor | None, state: Tensor) -> Tensor:
         if self.readout is not None:
-            assert context is not None
-            state = self.activation(self.readout(torch.cat((context, state), -1)))
+            joined = state if context is None else torch.cat((context, state), -1)
+            state = self.activation(self.readout(joined))
         if self.dropout:
             state = F.dropout(state, self.dropout, self.training)
         return state
@@ -307,11 +312,9 @@ def _kept(real: Tensor, new: Step, old: Step) -> Step:
 class RecurrentPast:
     """What a recurrent decoder keeps while it writes: every step so far, so that `crop` can go back."""
 
-    def __init__(self, read: Stream | None, projected: Projected | None, memory: Memory, rows: int) -> None:
+    def __init__(self, read: Stream | None, projected: Projected | None) -> None:
         self.read = read
         self.projected = projected
-        self.memory = memory
-        self.rows = rows
         self.steps: list[Step] = []
         self.moves: list[tuple[int, Tensor]] = []  # (n, index): reorderings that steps before n have yet to follow
 

@@ -16,7 +16,7 @@ from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative
 from attncli.nn.scores import build_score
 from attncli.nn.stacks import States
-from attncli.nn.view import Mask, Tap, View
+from attncli.nn.view import Mask, Tap, View, positions_of
 from attncli.spec import tasks as spec
 from attncli.streams import IGNORE, Stream
 
@@ -135,10 +135,10 @@ class AttentionPool(nn.Module):
 
     def forward(self, states: States, tap: Tap | None = None) -> Tensor:
         stream, queries = states.stream, len(self.queries)
-        device = states.values.device
-        ask = torch.arange(queries, device=device).unsqueeze(0)
-        keys = torch.arange(states.values.shape[1], device=device).unsqueeze(0)
-        view = View(ask, keys, None, stream.documents, padded=stream.padded, tap=tap, lengths=stream.lengths)
+        ask = torch.arange(queries, device=states.values.device).unsqueeze(0)
+        view = View(
+            ask, positions_of(stream), None, stream.documents, padded=stream.padded, tap=tap, lengths=stream.lengths
+        )
         x = self.queries.unsqueeze(0).expand(len(states.values), -1, -1)
         out: Tensor = self.attention(x, states.values, view)
         return out.flatten(1)

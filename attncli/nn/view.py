@@ -19,6 +19,10 @@ class Mask(Protocol):
     @property
     def text(self) -> str: ...
 
+    @property
+    def names(self) -> frozenset[str]:
+        """What the predicate reads, of q, k, h, q_length, k_length, document."""
+
     def allows(
         self, q: Any, k: Any, *, h: Any, q_length: Any, k_length: Any, document_q: Any, document_k: Any
     ) -> Any:
@@ -113,22 +117,29 @@ class View:
         return real if seen is None else seen & real
 
     def _allowed(self, mask: Mask, heads: int) -> Tensor:
-        q = self.query_positions[:, None, :, None]
-        k = self.key_positions[:, None, None, :]
-        zero = torch.zeros((), dtype=torch.long, device=q.device)
+        q, k = self.query_positions[:, None, :, None], self.key_positions[:, None, None, :]
+        names, zero = mask.names, torch.zeros((), dtype=torch.long, device=q.device)
+        q_length = _length(self.query_documents, self.query_positions) if "q_length" in names else None
+        k_length = _length(self.key_documents, self.key_positions) if "k_length" in names else None
         document_q = zero if self.query_documents is None else self.query_documents[:, None, :, None]
         document_k = zero if self.key_documents is None else self.key_documents[:, None, None, :]
         allowed = mask.allows(
             q,
             k,
             h=torch.arange(heads, device=q.device).view(1, -1, 1, 1),
-            q_length=self.query_positions.shape[-1],
-            k_length=self.key_positions.shape[-1],
+            q_length=None if q_length is None else q_length[:, None, :, None],
+            k_length=None if k_length is None else k_length[:, None, None, :],
             document_q=document_q,
             document_k=document_k,
         )
         # a mask in which nothing varies gives a plain bool; adding the shape of the pairs makes every result one tensor
         return torch.as_tensor(allowed, device=q.device) & torch.ones_like(q == k)
+
+
+def _length(documents: Tensor | None, positions: Tensor) -> Tensor:
+    """(b|1 n): tokens of the document that each place belongs to; padding is no token of any."""
+    documents = torch.zeros_like(positions) if documents is None else documents
+    return (documents.unsqueeze(2) == documents.unsqueeze(1)).sum(2)
 
 
 def positions_of(stream: Stream) -> Tensor:
