@@ -19,7 +19,6 @@ from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
 from attncli.nn.view import Mask, Record, View
 from attncli.spec import attention as spec
-from attncli.spec.scores import Location
 
 Projected = tuple[Tensor, Tensor]
 """Keys as the score reads them (b g k ·) and values (b g k v)."""
@@ -53,6 +52,9 @@ class Attention(nn.Module):
         kernel: Literal["auto", "fused", "reference"],
     ) -> None:
         super().__init__()
+        if "key" not in score.reads:
+            # a map of keys that no one compares would be weights without a use
+            projections = tuple(name for name in projections if name != "key")
         self.heads, self.kv_heads = heads, kv_heads
         self.query = _projection("query", d_query, heads * d_head, projections, bias)
         self.key = _projection("key", d_memory, kv_heads * d_head, projections, bias)
@@ -231,9 +233,6 @@ def build_attention(
     `position` is given where a stack shares one table among its layers.
     """
     heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
-    if isinstance(attention.score, Location):
-        # it never looks at a key, so a map of keys would be weights without a use
-        projections = tuple(name for name in projections if name != "key")
     ask = attention.d_head if "query" in projections else d_query // heads
     read = attention.d_head if "key" in projections else d_memory // kv_heads
     value = attention.d_value if "value" in projections else d_memory // kv_heads

@@ -27,6 +27,8 @@ Hidden = tuple[Tensor, ...]
 
 SQUASH: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "none": lambda x: x}
 
+PACKED = "a recurrent state runs across the documents of a packed row"
+
 
 class Encoder(nn.Module):
     """GRU or LSTM over the tokens, padding left out; both directions side by side or added."""
@@ -50,6 +52,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
         """Ids (b n) to states (b n d), and the last state of every layer and direction."""
+        assert not tokens.packed, PACKED
         x = self.input(tokens, positions_of(tokens))
         order = _reading_order(tokens, backward=self.direction == "backward")
         if order is not None:
@@ -156,6 +159,7 @@ class Decoder(nn.Module):
 
     def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
         """Ids (b n) to readouts (b n d), reading what was written before (teacher forcing)."""
+        assert not tokens.packed, PACKED
         x = self.input(tokens, positions_of(tokens))
         read, projected = self._read(memory, rows=1)
         first = self._first(memory, x, rows=1)

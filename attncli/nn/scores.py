@@ -148,7 +148,7 @@ class Additive(Score):
 class Location(Score):
     """(W q)[position of the key]: never looks at the key. Luong et al. 2015, arXiv:1508.04025, eq. 9.
 
-    Errors: a key position from max_length on is an IndexError; the validator and the data refuse it first.
+    Errors: RuntimeError for a key position from max_length on; the validator and the data refuse it first.
     """
 
     reads = frozenset({"query", "key_positions"})

@@ -6,8 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
-from pydantic import ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 
@@ -57,11 +64,12 @@ class Kinds:
     named: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        classes = {kind_of(member): member for member in get_args(source) or (source,)}
+        members: tuple[type[Spec], ...] = get_args(source) or (source,)
+        classes = {kind_of(member): member for member in members}
         first = None if self.named else next(iter(classes))
 
         def dispatch(value: Any) -> Spec:
-            if isinstance(value, tuple(classes.values())):
+            if isinstance(value, Spec) and type(value) in members:
                 return value
             if isinstance(value, str):
                 value = {"kind": value}
@@ -134,17 +142,16 @@ def _read_time(value: Any) -> Any:
         return value
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Time(value, "steps")
-    if isinstance(value, str):
-        if found := re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%|epochs?|minutes?|steps?)", value.strip()):
-            amount, unit = float(found[1]), found[2]
-            if unit == "%":
-                return Time(amount, "percent")
-            return Time(amount, unit.rstrip("s") + "s")  # type: ignore[arg-type]  # the pattern admits these units only
-    raise PydanticCustomError(
-        "rule",
-        "{rule}",
-        {"rule": f"'{value}' is no stretch of time", "help": "write steps (5000), '3 epochs', '10 minutes' or '5%'"},
-    )
+    pattern = r"(\d+(?:\.\d+)?)\s*(%|epochs?|minutes?|steps?)"
+    if isinstance(value, str) and (found := re.fullmatch(pattern, value.strip())):
+        amount, unit = float(found[1]), found[2]
+        if unit == "%":
+            return Time(amount, "percent")
+        return Time(amount, unit.rstrip("s") + "s")  # type: ignore[arg-type]  # the pattern admits these units only
+    help = "write steps (5000), '3 epochs', '10 minutes' or '5%'"
+    if isinstance(value, str) and value.strip().isdigit():
+        help = "take the quotes away"
+    raise PydanticCustomError("rule", "{rule}", {"rule": f"'{value}' is no stretch of time", "help": help})
 
 
 class _TimeSchema:

@@ -1,0 +1,61 @@
+# Set-up and the errands of attncli. `make demo` and `make test` need only make, Python 3.11 or newer and pip.
+#
+#   make demo PIP_ARGS='--index-url …'   passes options to pip; with none, pip's own configuration decides
+#   make test PYTHON=python3.12          takes another Python
+#   make test JOBS=4                     runs the tests in that many processes
+
+PYTHON ?= python3
+PIP_ARGS ?=
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+ATTNCLI := $(BIN)/attncli
+INSTALL := $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint examples chaos bench clean
+
+help: ## List what can be made.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## Train a translator of dates, score it and draw what it attends to.
+	$(ATTNCLI) train specs/dates.yaml --resume
+	$(ATTNCLI) evaluate runs/dates
+	$(ATTNCLI) inspect runs/dates --text "de Sunday, November 22, 2026" --text "zh Nov 22, 2026" --out maps/dates --force
+	@echo
+	@echo "The attention page: $(CURDIR)/maps/dates/index.html"
+
+test: lint ## Lint, check the types and run every test.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/installed-test ## Lint and check the types.
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+examples: $(VENV)/installed-test ## Run the walk-throughs of examples/ in full, trainings included (takes long).
+	ATTNCLI_FULL_RUNS=1 $(BIN)/python -m pytest tests/test_documents.py -k "examples" -s
+
+chaos: $(VENV)/installed-test ## Kill trainings at random moments; the resumed ones must end bit for bit the same.
+	$(BIN)/python benchmarks/chaos.py
+
+bench: $(VENV)/installed-test ## Measure the speed of starting, building and training on this machine.
+	for benchmark in startup build_70b; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
+
+clean: ## Remove the virtual environment and the caches; runs and maps stay.
+	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say that the environment holds what these two files ask for.
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	touch $@
+
+$(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[test]'
+	touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is older than 3.11, or missing; name another with: make PYTHON=python3.12 …" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,72 @@
+"""The attncli command: one file a verb. A verb's module imports click and the standard library at its top, the rest inside."""
+
+import importlib
+import signal
+import sys
+from typing import Any
+
+import click
+
+from attncli import __version__
+from attncli.errors import AttncliError
+
+VERBS = ("build", "train", "evaluate", "predict", "inspect", "profile", "explain", "init", "schema")
+
+
+class _Verbs(click.Group):
+    """The verbs, each imported when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        command = getattr(importlib.import_module(f"attncli.cli.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            if near := get_close_matches(args[0], VERBS, 1):
+                error.message += f"\nhelp: did you mean '{near[0]}'?"
+            raise
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AttncliError as error:
+            from attncli.cli.terminal import fail
+
+            fail(str(error))
+            ctx.exit(error.exit_code)
+        except OSError as error:
+            from attncli.cli.terminal import fail, os_fault
+
+            if isinstance(error, BrokenPipeError):
+                raise
+            fail(os_fault(error))
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="attncli")
+def commands() -> None:
+    """Describe an attention model in YAML; build, train, score, profile and inspect it.
+
+    Exit codes: 0 ok, 1 the work failed, 2 the input is wrong, 3 a check said no, 130 and 143 stopped by a signal.
+    """
+
+
+def main() -> None:
+    """Run the command line; a reader that closes the pipe early ends it quietly, as it ends other filters."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(commands(prog_name="attncli"))

@@ -1,0 +1,149 @@
+"""attncli inspect."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from attncli.data.rows import Row
+    from attncli.decoding import Hypothesis
+    from attncli.maps.export import Format
+    from attncli.maps.record import Maps, Sample
+    from attncli.maps.samples import Inspector
+    from attncli.nn.view import Tap
+    from attncli.spec.training import Decoding
+    from attncli.streams import Batch
+
+
+@click.command(short_help="Show and export every attention weight that a run used.")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="What the model reads; may be repeated.")
+@click.option("--target", "targets", multiple=True, metavar="TEXT",
+              help="What it is made to write, once for each --text.")  # fmt: skip
+@click.option("--file", "file", type=click.Path(path_type=Path), help="Texts, one a line.")
+@click.option("--decoding", type=click.Choice(["greedy", "beam", "forced"]),
+              help="How it writes, by default as the spec says; forced with --target.")  # fmt: skip
+@click.option("--n-best", type=click.IntRange(min=1), metavar="N", help="The N best texts of a beam search.")
+@click.option("--generate", type=click.IntRange(min=1), metavar="N",
+              help="Let a language model continue the text by up to N tokens.")  # fmt: skip
+@click.option("--only", default="*", metavar="PATTERN", help="Attentions by address: 'decoder.*.cross_attention'.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
+@click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
+              help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace the files of an earlier export.")
+@click.option("--checkpoint", default="best", show_default=True, metavar="best|last|average|STEP",
+              help="Which weights.")  # fmt: skip
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print tokens, certificates and statistics as JSON.")
+def inspect(
+    run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
+    n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
+    device: str, threads: int | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
+
+    The weights are those of the kernel that ran: each row sums to one, and each map times its values is the kernel's
+    output. Where that does not hold the maps are written all the same, marked as wrong, and the exit code is 3.
+    Without --out a heat map of the most telling head is drawn in the terminal.
+    """
+    from attncli.maps.asked import decoding_of, rows_of
+    from attncli.maps.export import certify, check_folder, export
+    from attncli.maps.record import Maps
+
+    wanted = _formats(formats)
+    if out is not None:
+        check_folder(out, force=force)
+    inspector, about = _load(run, checkpoint, device, threads, only)
+    rows = rows_of(inspector.run, texts, targets, file)
+    how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
+    taken = [sample for place, row in rows for sample in _take(inspector, row, how, place)]
+    maps = Maps(tuple(taken), about)
+    written = [] if out is None else export(maps, out, wanted, force=force)
+    _tell(maps, out, written, as_json=as_json)
+    certify(maps)
+
+
+def _formats(text: str) -> "list[Format]":
+    from attncli.maps.export import FORMATS
+
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in (*FORMATS, "all"):
+            rule = f"there is no format '{word}'; choose from {', '.join(FORMATS)}, or all"
+            raise click.BadParameter(rule, param_hint="--format")
+    return [kind for kind in FORMATS if kind in words or "all" in words]
+
+
+def _load(
+    folder: Path, checkpoint: str, device: str, threads: int | None, only: str
+) -> "tuple[Inspector, dict[str, str]]":
+    """The run, and where its maps come from."""
+    import datetime
+
+    import torch
+
+    from attncli import __version__
+    from attncli.cli.terminal import log
+    from attncli.maps.samples import Inspector
+    from attncli.training.folder import RunFolder
+    from attncli.training.machine import choose_device, use_threads
+
+    use_threads(threads)
+    place = choose_device(device)
+    found = RunFolder(folder, say=log().print)
+    inspector = Inspector(found.run(), found.codec(), found.model(checkpoint, place), only)
+    inspector.check()
+    step = "" if checkpoint == "average" else f" (step {found.checkpoint(checkpoint).step})"
+    about = {
+        "run": inspector.run.name,
+        "checkpoint": checkpoint + step,
+        "date": datetime.date.today().isoformat(),
+        "attncli": __version__,
+        "torch": torch.__version__,
+        "device": f"{place.type}, {torch.get_num_threads()} threads" if place.type == "cpu" else place.type,
+    }
+    return inspector, about
+
+
+def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str) -> "list[Sample]":
+    """The samples of one row: decoding is a neighbour of the maps, so they meet here."""
+    if how is None:
+        return [inspector.forced(row, place=place)]
+    from attncli.decoding import decode
+
+    run = inspector.run
+    vocabulary = inspector.codec.vocabularies["target" if run.task.kind == "seq2seq" else "text"]
+
+    def search(batch: "Batch", tap: "Tap") -> "list[list[Hypothesis]]":
+        return decode(
+            inspector.model, batch, how, bos=vocabulary.bos, eos=vocabulary.eos, pad=max(vocabulary.pad, 0),
+            max_length=run.model.stacks[run.task.stack].max_length, tap=tap, seed=run.seed,
+        )  # fmt: skip
+
+    name = f"beam of {how.size}" if how.kind == "beam" else how.kind
+    return inspector.generated(row, search, name=name, place=place)
+
+
+def _tell(maps: "Maps", out: Path | None, written: list[Path], *, as_json: bool) -> None:
+    """What was found and where it lies."""
+    from attncli.cli.terminal import print_json, results
+    from attncli.maps.formats import describe
+    from attncli.maps.terminal import show
+
+    if as_json:
+        print_json(describe(maps) | {"files": [str(path) for path in written]})
+        return
+    console = results()
+    if out is None:
+        show(maps, console)
+        console.print("all maps, and a page to look at them: add --out FOLDER")
+        return
+    texts = "one text" if len(maps.samples) == 1 else f"{len(maps.samples)} texts"
+    console.print(f"{sum(1 for _ in maps.items())} maps of {texts} in {out}")
+    proof = f"max|rows - 1| {maps.row_sum_error:.1e}, max|map V - output| {maps.output_error:.1e}"
+    console.print(proof if maps.faults() else f"certified: {proof}")
+    for path in written:
+        if path.suffix == ".html":
+            console.print(f"open {path}")

@@ -1,0 +1,162 @@
+"""`attncli train`: a spec becomes a trained run."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from attncli.data.codec import Codec
+    from attncli.data.rows import Rows
+    from attncli.nn.model import Model
+    from attncli.spec.run import Run
+    from attncli.training.loop import Evaluate, Outcome
+
+SCORED_ROWS = 256
+"""Validation rows that are written out at each evaluation; the loss is that of all."""
+_ALWAYS = ("loss", "perplexity", "token_accuracy", "accuracy")
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; may be repeated."
+)
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<name>]")
+@click.option("--resume", is_flag=True, help="Continue the run from its newest sound checkpoint.")
+@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Stop when the run has done N steps; the schedule keeps the spec's length, so --resume can go on.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+def train(
+    spec: Path,
+    overrides: tuple[str, ...],
+    folder: Path | None,
+    resume: bool,
+    force: bool,
+    steps: int | None,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Train SPEC into a run folder, or continue the run there.
+
+    Ctrl-C and SIGTERM finish the step and leave a checkpoint that --resume continues from, bit for bit.
+    """
+    if resume and force:
+        raise click.UsageError("--resume continues a run and --force replaces it: give one of them")
+    from attncli.cli.terminal import log
+    from attncli.spec.load import load_spec
+
+    loaded = load_spec(spec, overrides)
+    from attncli.training.display import Display
+    from attncli.training.loop import Settings
+    from attncli.training.loop import train as run_training
+
+    display = Display(log(), quiet=quiet, verbose=verbose)
+    for note in loaded.notes:
+        display.note(note)
+    _hear_warnings(display.note)
+    outcome = run_training(
+        loaded,
+        spec.read_bytes(),
+        folder or Path("runs") / loaded.run.name,
+        Settings(device=device, threads=threads, resume=resume, force=force, steps=steps),
+        display,
+        _metrics(loaded.run),
+    )
+    if not quiet:
+        _tell(outcome, _continuation(spec, overrides, folder))
+    if outcome.signal is not None:
+        click.get_current_context().exit(128 + outcome.signal)
+
+
+def _metrics(run: "Run") -> "Evaluate | None":
+    """What an evaluation amid training adds to loss, perplexity and accuracy; None where there is nothing more.
+
+    Writing texts out takes long, so these are those of the first rows, written greedily. Where early stopping goes by
+    one of them, all rows are written, as the spec's decoding says.
+    """
+    from attncli.spec.tasks import LanguageModel, Seq2seq
+    from attncli.spec.training import Greedy
+
+    early = run.train.early_stopping
+    decisive = early is not None and early.metric not in _ALWAYS
+    wanted = [name for name in run.evaluate.metrics if name not in _ALWAYS]
+    if not wanted or (isinstance(run.task, LanguageModel) and not decisive):
+        return None
+    sampled = isinstance(run.task, Seq2seq) and not decisive
+
+    def scores(model: "Model", codec: "Codec", rows: "Rows") -> dict[str, float]:
+        from attncli.decoding import decoder
+        from attncli.evaluation import evaluate
+
+        limit = min(SCORED_ROWS, len(rows)) if sampled else len(rows)
+        decode = decoder(model, codec, run, Greedy(max_length=_longest(codec, rows, limit)) if sampled else None)
+        return evaluate(model, codec, rows, run, decode=decode, metrics=wanted, limit=limit).metrics
+
+    return scores
+
+
+def _longest(codec: "Codec", rows: "Rows", count: int) -> int:
+    """Where writing is cut off amid training: a model that has not learnt to end yet would go on to max_length."""
+    encode = codec.vocabularies["target"].encode
+    return 2 * max(len(encode(rows[index]["target"])) for index in range(count)) + 1
+
+
+def _continuation(spec: Path, overrides: tuple[str, ...], folder: Path | None) -> str:
+    """The command that continues this run."""
+    words = ["attncli", "train", str(spec), *(word for key in overrides for word in ("-o", key))]
+    return shlex.join([*words, *(["--run", str(folder)] if folder else []), "--resume"])
+
+
+def _hear_warnings(say: Callable[[str], None]) -> None:
+    """What the data package notices (rows left out, a table without a header) joins the log."""
+    import logging
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say(record.getMessage())
+
+    logger = logging.getLogger("attncli")
+    logger.handlers = [Heard()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _tell(outcome: "Outcome", again: str) -> None:
+    """How it ended and what can be done now."""
+    from attncli.cli.terminal import results
+
+    ends = {
+        "duration": "trained to the end",
+        "patience": "stopped early, since validation no longer improved",
+        "steps": f"stopped as --steps says; the whole run is {outcome.length}",
+        "signal": f"stopped by a signal, after a clean checkpoint; the whole run is {outcome.length}",
+    }
+    console = results()
+    done = "" if outcome.trained else "nothing left to do: "
+    console.print(f"{outcome.folder}: step {outcome.step}: {done}{ends[outcome.reason]}")
+    if outcome.scores:
+        of = "validation" if outcome.best is not None else "training"
+        written = ", ".join(f"{name} {value:.4g}" for name, value in outcome.scores.items())
+        console.print(
+            f"best checkpoint: step {outcome.best}" if outcome.best is not None else "best checkpoint: none yet"
+        )
+        console.print(f"{of}: {written}")
+    console.print("next:")
+    if outcome.reason in ("steps", "signal"):
+        console.print(f"  {again}")
+    place = shlex.quote(str(outcome.folder))
+    for rest in (f"evaluate {place}", f"predict {place} --text '…'", f"inspect {place} --text '…' --out maps"):
+        console.print(f"  attncli {rest}")

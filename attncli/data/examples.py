@@ -1,0 +1,133 @@
+"""Examples: rows as ids, and the streams that each task makes of them.
+
+What a batch holds (BOS, EOS as ids; IGNORE where nothing is predicted):
+
+    seq2seq                source = ids EOS      target = BOS ids      labels = ids EOS
+    language_model         text = BOS ids        labels = ids EOS
+    masked_language_model  text = BOS ids EOS, with noise              labels = the ids that noise hit
+    classification         text = BOS ids EOS    labels = the class (b 1)
+    tagging                text = ids            labels = a tag on the first piece of each word
+
+A text of a language model that is longer than max_length is cut into chunks. A chunk that does not begin its text
+begins with the token before it instead of BOS, so every token of the text is predicted once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from attncli.data.labels import FIELD
+from attncli.data.noise import corrupt
+from attncli.data.ragged import Ragged
+from attncli.data.vocabulary import Vocabulary
+from attncli.spec.run import Run
+from attncli.spec.tasks import FIELDS, LanguageModel, MaskedLanguageModel, Seq2seq, Task
+from attncli.streams import IGNORE, Batch, Stream
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row as ids, without the BOS and EOS that batches add."""
+
+    fields: dict[str, list[int]]
+    labels: tuple[int, ...] = ()
+    """The class, or the tag of each piece (IGNORE but on the first of a word)."""
+    length: int = 0
+    """Places that it fills in the inputs of a batch."""
+    before: int | None = None
+    """The token before a chunk that does not begin its text."""
+    after: int | None = None
+    """The token behind a chunk that does not end its text."""
+
+
+ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "seq2seq": {"source": ("eos",), "target": ("bos", "eos")},
+    "language_model": {"text": ("bos", "eos")},
+    "masked_language_model": {"text": ("bos", "eos", "mask")},
+    "classification": {"text": ("bos", "eos")},
+    "tagging": {"text": ()},
+}
+"""The special tokens that each field of each task needs."""
+
+ADDED: dict[str, dict[str, int]] = {
+    "seq2seq": {"source": 1, "target": 1},
+    "language_model": {"text": 1},
+    "masked_language_model": {"text": 2},
+    "classification": {"text": 2},
+    "tagging": {"text": 0},
+}
+"""Places that BOS and EOS take in an input."""
+
+
+def token_fields(run: Run) -> tuple[str, ...]:
+    """The fields of the task that become tokens."""
+    return tuple(field for field in FIELDS[run.task.kind] if field != FIELD.get(run.task.kind))
+
+
+def cut(task: Task, example: Example, limit: int) -> list[Example]:
+    """The chunks of at most `limit` places of a text of a language model; any other example is its own only one."""
+    if not isinstance(task, LanguageModel | MaskedLanguageModel) or example.length <= limit:
+        return [example]
+    ids = example.fields["text"]
+    if isinstance(task, MaskedLanguageModel):
+        parts = [ids[start : start + limit - 2] for start in range(0, len(ids), limit - 2)]
+        return [Example({"text": part}, length=len(part) + 2) for part in parts]
+    chunks = []
+    for start in range(0, len(ids) + 1, limit):  # the places start to stop of BOS ids, which predict those of ids EOS
+        stop = min(start + limit, len(ids) + 1)
+        before = ids[start - 1] if start else None
+        after = ids[stop - 1] if stop <= len(ids) else None
+        chunks.append(Example({"text": ids[start : stop - 1]}, length=stop - start, before=before, after=after))
+    return chunks
+
+
+class Collator:
+    """Lays examples of one task under each other."""
+
+    def __init__(self, task: Task, vocabularies: Mapping[str, Vocabulary]) -> None:
+        self.task, self.vocabularies = task, vocabularies
+        for field, roles in ROLES[task.kind].items():
+            vocabularies[field].require(roles, field=field)
+        if isinstance(task, MaskedLanguageModel):
+            special, size = vocabularies["text"].specials, vocabularies["text"].size
+            self._special = torch.tensor(sorted(special))
+            self._ordinary = torch.tensor([token for token in range(size) if token not in special])
+
+    def framed(self, example: Example) -> dict[str, list[int]]:
+        """The ids of each field with the tokens on both sides, of which each stream leaves out what it has not."""
+        found = {}
+        for field, ids in example.fields.items():
+            vocabulary, roles = self.vocabularies[field], ROLES[self.task.kind][field]
+            before = vocabulary.bos if example.before is None else example.before
+            after = vocabulary.eos if example.after is None else example.after
+            found[field] = [before] * ("bos" in roles) + ids + [after] * ("eos" in roles)
+        return found
+
+    def widths(self, example: Example) -> tuple[int, ...]:
+        """The places that each field of an example fills in the inputs of a batch."""
+        return tuple(len(ids) + ADDED[self.task.kind][field] for field, ids in example.fields.items())
+
+    def lay(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
+        """The batch of framed fields. Without `noise` a masked language model reads its text whole, without labels."""
+        streams = {field: max(self.vocabularies[field].pad, 0) for field in fields}
+        match self.task:
+            case Seq2seq() | LanguageModel():
+                written = "target" if isinstance(self.task, Seq2seq) else "text"
+                batch = {field: fields[field].stream(pad=pad) for field, pad in streams.items() if field != written}
+                if written in fields:
+                    batch[written] = fields[written].trimmed(last=1).stream(pad=streams[written])
+                    batch["labels"] = fields[written].trimmed(first=1).stream(pad=IGNORE)
+                return batch
+            case MaskedLanguageModel(rate=rate) if noise is not None:
+                return self._hidden(fields["text"].stream(pad=streams["text"]), rate, noise)
+            case _:
+                batch = {"text": fields["text"].stream(pad=streams["text"])}
+                return batch if labels is None else batch | {"labels": labels.stream(pad=IGNORE)}
+
+    def _hidden(self, text: Stream, rate: float, noise: torch.Generator) -> Batch:
+        mask = self.vocabularies["text"].mask
+        hidden, labels = corrupt(
+            text, rate=rate, mask=mask, special=self._special, ordinary=self._ordinary, generator=noise
+        )
+        return {"text": hidden, "labels": labels}

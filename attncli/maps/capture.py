@@ -1,0 +1,162 @@
+"""Maps of everything a model attends to, taken while it runs with its own kernels.
+
+A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check) and drops the rest. Logits
+with a tap are those without, bit for bit: the tap reads, and the layers do not know of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attncli.maps.check import Taken, certificate, take
+from attncli.maps.record import AttentionMap, Kind
+from attncli.nn.attention import Attention
+from attncli.nn.model import Model
+from attncli.nn.stacks import Transformer
+from attncli.nn.view import Record
+from attncli.streams import Batch, Stream
+
+Pieces = Callable[[str, Sequence[int]], list[str]]
+"""(field, ids) -> the token of each id, as attncli.data.codec.Codec.pieces gives them."""
+
+
+class Ends(NamedTuple):
+    """What an attention joins: the field of its queries (None where they are learned) and of its keys."""
+
+    kind: Kind
+    stack: str
+    queries: str | None
+    keys: str
+
+
+class Recorder:
+    """A tap that keeps what it takes, by address, in the order of the calls."""
+
+    def __init__(self, only: str = "*") -> None:
+        self.only = only
+        self.taken: dict[str, list[Taken]] = {}
+
+    def __call__(self, record: Record) -> None:
+        if fnmatchcase(record.address, self.only):
+            self.taken.setdefault(record.address, []).append(take(record))
+
+
+def ends_of(model: Model) -> dict[str, Ends]:
+    """What each attention joins, by address, in the order of the forward pass."""
+    found: dict[str, Ends] = {}
+    for name, stack in model.stacks.items():
+        if isinstance(stack, Transformer):
+            for layer in stack.each_layer():
+                for child, branch in layer.branches():
+                    if isinstance(branch.body, Attention):
+                        found[branch.body.address] = _ends(model, name, layer.sources.get(child))
+        elif (attention := getattr(stack, "attention", None)) is not None:
+            found[attention.address] = _ends(model, name, next(iter(stack.sources()), None))
+    for address in model.attentions():
+        found.setdefault(address, Ends("pooling", "head", None, model.stacks[model.head_stack].field))
+    return found
+
+
+def _ends(model: Model, name: str, source: str | None) -> Ends:
+    own = model.stacks[name].field
+    return Ends("self" if source is None else "cross", name, own, own if source is None else model.stacks[source].field)
+
+
+@torch.inference_mode()
+def capture_forced(
+    model: Model, batch: Batch, pieces: Pieces, *, only: str = "*", labels: str | None = None
+) -> tuple[Tensor, list[tuple[AttentionMap, ...]]]:
+    """Logits, and the maps of each row of the batch, the model reading the whole batch at once.
+
+    `labels` is the field whose tokens the batch's labels are, where the stack that reads it writes them.
+    """
+    recorder = Recorder(only)
+    logits = model(batch, recorder)
+    ends = ends_of(model)
+    return logits, [
+        tuple(_forced(taken, ends[address], batch, row, pieces, labels) for address, taken in recorder.taken.items())
+        for row in range(len(logits))
+    ]
+
+
+def _forced(taken: list[Taken], ends: Ends, batch: Batch, row: int, pieces: Pieces, labels: str | None) -> AttentionMap:
+    """One row's map; a decoder that walks gives its queries one by one."""
+    parts = [Part.of(one, row) for one in taken]
+    queries, keys = tokens_of(batch, ends.queries, row, pieces), tokens_of(batch, ends.keys, row, pieces)
+    writes = None
+    if labels is not None and ends.queries == labels:
+        writes = named(batch["labels"], labels, row, pieces)
+    if ends.queries is None:
+        queries = tuple(f"query {place}" for place in range(parts[0].weights.shape[1]))
+    return joined(parts, taken[0], ends, queries=queries, keys=keys, writes=writes)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Real queries of one row of a record, (h q k) and (h q), with its real keys."""
+
+    weights: Tensor
+    row_error: Tensor
+    output_error: Tensor
+    forbidden: Tensor
+    empty: Tensor
+    row_tolerance: float
+    output_tolerance: float
+
+    @classmethod
+    def of(cls, taken: Taken, row: int) -> "Part":
+        """One row of the batch, padding left out."""
+        queries, keys = taken.query_real[row], taken.key_real[row]
+        return cls(
+            taken.weights[row][:, queries][:, :, keys],
+            taken.row_error[row][:, queries],
+            taken.output_error[row][:, queries],
+            taken.forbidden[row][:, queries],
+            taken.empty[row][:, queries],
+            float(taken.row_tolerance[row]),
+            float(taken.output_tolerance[row]),
+        )
+
+
+def joined(
+    parts: list[Part],
+    first: Taken,
+    ends: Ends,
+    *,
+    queries: tuple[str, ...],
+    keys: tuple[str, ...],
+    writes: tuple[str, ...] | None = None,
+    steps: tuple[int, ...] | None = None,
+) -> AttentionMap:
+    """Parts under each other; keys that a part did not have yet are 0."""
+    width = max(part.weights.shape[2] for part in parts)
+    weights = torch.cat([pad(part.weights, (0, width - part.weights.shape[2])) for part in parts], 1)
+    assert weights.shape[1:] == (len(queries), len(keys)), f"{first.address}: {weights.shape}, {len(queries)} queries"
+    proof = certificate(
+        weights,
+        torch.cat([part.row_error for part in parts], 1),
+        torch.cat([part.output_error for part in parts], 1),
+        torch.cat([part.forbidden for part in parts], 1),
+        torch.cat([part.empty for part in parts], 1),
+        row_tolerance=max(part.row_tolerance for part in parts),
+        output_tolerance=max(part.output_tolerance for part in parts),
+        rows=queries,
+    )
+    return AttentionMap(
+        first.address, ends.kind, queries, keys, weights.numpy(), proof, first.kernel, first.dtype, writes, steps
+    )
+
+
+def tokens_of(batch: Batch, field: str | None, row: int, pieces: Pieces) -> tuple[str, ...]:
+    """Real tokens of one row of a field."""
+    return () if field is None else named(batch[field], field, row, pieces)
+
+
+def named(stream: Stream, field: str, row: int, pieces: Pieces) -> tuple[str, ...]:
+    """Real tokens of one row of a stream, as the vocabulary of a field names them."""
+    return tuple(pieces(field, stream.values[row][stream.real[row]].tolist()))

@@ -1,0 +1,113 @@
+// All heads as thumbnails: one button each, arrows move among them.
+
+const THUMB = 76;
+let thumbs = [];
+let observer;
+
+function buildGrid() {
+  const grid = byId("grid");
+  observer?.disconnect();
+  observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) drawThumb(entry.target);
+  }, { rootMargin: "400px" });
+  grid.replaceChildren();
+  thumbs = [];
+  if (state.sort === "model") {
+    sample().attentions.forEach((one, place) => {
+      const part = make("section", "layer");
+      part.append(make("h3", "", one.address), make("span", "kernel", `${one.shape[1]} × ${one.shape[2]} · ${one.kernel}`));
+      part.append(heads(one.statistics.entropy.map((_, head) => [place, head])));
+      grid.append(part);
+    });
+  } else {
+    const all = sample().attentions.flatMap((one, place) => one.statistics[state.sort].map((value, head) => [place, head, value]));
+    all.sort((a, b) => b[2] - a[2]);
+    grid.append(heads(all));
+  }
+  byId("sort-note").textContent = STATISTICS[state.sort][1];
+  markThumb();
+}
+
+function heads(list) {
+  const row = make("div", "heads");
+  for (const [place, head, value] of list) {
+    const one = sample().attentions[place], button = make("button", "head");
+    button.type = "button";
+    button.dataset.place = `${place}/${head}`;
+    const sorted = value !== undefined;
+    const canvas = make("canvas", "thumb"), name = make("span", "name", sorted ? `${one.address} · ${head}` : `head ${head}`);
+    canvas.width = canvas.height = THUMB * 2;
+    const number = make("span", "value", sorted ? Number(value).toFixed(2) : "");
+    button.append(canvas, name, number);
+    button.setAttribute("aria-label", `${one.address}, head ${head}${sorted ? `, ${state.sort} ${Number(value).toFixed(2)}` : ""}`);
+    button.classList.toggle("fault", one.faults.length > 0);
+    button.addEventListener("click", () => change({ attention: place, head }));
+    button.addEventListener("keydown", (event) => moveThumb(event, thumbs.indexOf(button)));
+    thumbs.push(button);
+    observer.observe(button);
+    row.append(button);
+  }
+  return row;
+}
+
+function drawThumb(button) {
+  const look = `${state.colours}/${state.scale}/${isDark()}`;
+  if (button.dataset.look === look) return;
+  button.dataset.look = look;
+  const [place, head] = button.dataset.place.split("/").map(Number);
+  const map = plane(sample().attentions[place], head);
+  const columns = Math.min(map.keys, THUMB * 2), rows = Math.min(map.queries, THUMB * 2);
+  const small = shrink(map, 0, 0, map.keys, map.queries, columns, rows);
+  const scaleOf = (y) => largestOf(map, Math.min(map.queries - 1, Math.floor((y / rows) * map.queries)));
+  const context = button.firstChild.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  context.clearRect(0, 0, THUMB * 2, THUMB * 2);
+  context.drawImage(painted(small, columns, rows, state.colours, scaleOf), 0, 0, THUMB * 2, THUMB * 2);
+}
+
+/** Draw what is in sight again, after colours or scale have changed. */
+function redrawThumbs() {
+  for (const button of thumbs) {
+    observer.unobserve(button);
+    observer.observe(button);
+  }
+}
+
+function markThumb() {
+  const wanted = `${state.attention}/${state.head}`;
+  for (const button of thumbs) {
+    const selected = button.dataset.place === wanted;
+    button.setAttribute("aria-pressed", String(selected));
+    button.tabIndex = selected ? 0 : -1;
+  }
+}
+
+/** Left and right by one, up and down by what stands above or below on the screen. */
+function moveThumb(event, from) {
+  const box = (button) => button.getBoundingClientRect();
+  const middle = box(thumbs[from]).left;
+  const near = (candidates) => candidates.reduce((best, button) =>
+    !best || Math.abs(box(button).top - box(thumbs[from]).top) * 4 + Math.abs(box(button).left - middle)
+      < Math.abs(box(best).top - box(thumbs[from]).top) * 4 + Math.abs(box(best).left - middle) ? button : best, null);
+  const top = box(thumbs[from]).top;
+  const target = {
+    ArrowLeft: () => thumbs[from - 1],
+    ArrowRight: () => thumbs[from + 1],
+    ArrowUp: () => near(thumbs.filter((button) => box(button).top < top - 8)),
+    ArrowDown: () => near(thumbs.filter((button) => box(button).top > top + 8)),
+    Home: () => thumbs[0],
+    End: () => thumbs[thumbs.length - 1],
+  }[event.key]?.();
+  if (!target) return;
+  event.preventDefault();
+  target.focus();
+  target.click();
+}
+
+/** The head before or after the selected one, in the order of the grid. */
+function stepHead(by) {
+  const from = thumbs.findIndex((button) => button.getAttribute("aria-pressed") === "true");
+  const target = thumbs[Math.max(0, Math.min(thumbs.length - 1, from + by))];
+  target.click();
+  target.scrollIntoView({ block: "nearest" });
+}

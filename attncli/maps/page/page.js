@@ -1,0 +1,120 @@
+// The page: header, selectors, views, certificate; and who redraws when the selection changes.
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+/** An element with a class and a text. The only way that text enters this page. */
+function make(tag, kind = "", text = "") {
+  const element = document.createElement(tag);
+  if (kind) element.className = kind;
+  if (text !== "") element.textContent = text;
+  return element;
+}
+
+function tableRow(tag, cells) {
+  const row = make("tr");
+  row.append(...cells.map((cell) => make(tag, "", String(cell))));
+  return row;
+}
+
+function pairs(list, entries) {
+  list.replaceChildren(...entries.map(([name, value]) => {
+    const pair = make("div");
+    pair.append(make("dt", "", name), make("dd", "", value));
+    return pair;
+  }));
+}
+
+const SHOW = { heat: showHeat, lines: showLines, text: showText };
+const DRAW = { heat: drawHeat, lines: drawLines, text: drawText };
+
+function redraw(changed) {
+  const any = (...names) => names.some((name) => changed.has(name));
+  if (any("sample")) showSample();
+  if (any("sample", "sort")) buildGrid();
+  else if (any("colours", "scale")) redrawThumbs();
+  markThumb();
+  if (any("sample", "attention", "head")) showHead();
+  if (any("sample", "attention", "view", "rows")) showView();
+  else DRAW[state.view]();
+  showLegend();
+  describe(state);
+}
+
+function showHead() {
+  const one = attention();
+  byId("detail-title").textContent = `${one.address} · head ${state.head}`;
+  const entries = Object.keys(STATISTICS).filter((name) => name !== "model");
+  pairs(byId("numbers"), entries.map((name) => [name, Number(one.statistics[name][state.head]).toFixed(2)]));
+  byId("rows-field").hidden = one.writes === null || one.kind === "self";
+}
+
+function showView() {
+  for (const view of VIEWS) {
+    const tab = byId(`tab-${view}`);
+    tab.setAttribute("aria-selected", String(view === state.view));
+    tab.tabIndex = view === state.view ? 0 : -1;
+  }
+  byId("panel").setAttribute("aria-labelledby", `tab-${state.view}`);
+  byId("zoom").hidden = state.view !== "heat";
+  const panel = byId("panel"), focused = panel.contains(document.activeElement);
+  SHOW[state.view](panel);
+  if (focused) panel.querySelector("[tabindex='0']")?.focus({ preventScroll: true });
+}
+
+function listen() {
+  for (const name of ["sort", "scale", "colours", "rows"]) byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+  byId("samples").addEventListener("change", (event) => {
+    const chosen = { sample: clamp(event.target.value, data.samples.length) };
+    change({ ...chosen, ...mostTelling(data.samples[chosen.sample]), chosen: false });
+  });
+  VIEWS.forEach((view, place) => {
+    byId(`tab-${view}`).addEventListener("click", () => change({ view }));
+    byId(`tab-${view}`).addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: VIEWS.length - 1, ArrowRight: 1 }[event.key];
+      if (!by) return;
+      change({ view: VIEWS[(place + by) % VIEWS.length] });
+      byId(`tab-${state.view}`).focus();
+    });
+  });
+  byId("previous").addEventListener("click", () => stepHead(-1));
+  byId("next").addEventListener("click", () => stepHead(1));
+  byId("zoom-in").addEventListener("click", () => zoom(1.4));
+  byId("zoom-out").addEventListener("click", () => zoom(1 / 1.4));
+  byId("zoom-fit").addEventListener("click", () => zoom(0));
+  byId("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+  addEventListener("keydown", shortcuts);
+  addEventListener("resize", () => DRAW[state.view]());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(null));
+  addEventListener("beforeprint", () => thumbs.forEach(drawThumb));
+}
+
+function shortcuts(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || /^(SELECT|INPUT)$/.test(event.target.tagName)) return;
+  const does = { "[": () => stepHead(-1), "]": () => stepHead(1) };
+  if (state.view === "heat") Object.assign(does, { "+": () => zoom(1.4), "=": () => zoom(1.4), "-": () => zoom(1 / 1.4), "0": () => zoom(0) });
+  if (!does[event.key]) return;
+  event.preventDefault();
+  does[event.key]();
+}
+
+function setTheme(theme) {
+  if (theme) document.documentElement.dataset.theme = theme;
+  byId("theme").textContent = isDark() ? "Light" : "Dark";
+  redrawThumbs();
+  DRAW[state.view]();
+  showLegend();
+}
+
+showFrame();
+listeners.push(redraw);
+listen();
+state.sample = clamp(recall().sample, data.samples.length);
+Object.assign(state, mostTelling());
+Object.assign(state, recall());
+settle();
+Object.assign(state, largest(), recall());
+settle();
+redraw(new Set(Object.keys(state)));
+setTheme(null);

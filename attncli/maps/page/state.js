@@ -1,0 +1,117 @@
+// What is selected. One record, one way to change it; every view redraws from it. It lives in the address, so that a
+// place in a page can be sent to somebody.
+
+const VIEWS = ["heat", "lines", "text"];
+const STATISTICS = {
+  model: ["order of the model", "Layers from the first to the last."],
+  information: ["information", "What a query tells about where it looks, in nats: high for a head that aligns, 0 for one that always looks at the same place."],
+  entropy: ["entropy", "How spread a row is, in nats: 0 looks at one key."],
+  peak: ["peak", "The largest weight of a row, on average."],
+  diagonal: ["diagonal", "Share on the query’s own place; between two texts, on the same relative place."],
+  distance: ["distance", "Tokens between a query and where it looks, on average."],
+  first: ["first", "Share on the first key."],
+};
+
+const state = {
+  sample: 0, attention: 0, head: 0, query: 0, key: 0, chosen: false,
+  view: "heat", sort: "model", scale: "one", colours: "viridis", rows: "written",
+};
+const listeners = [];
+
+/** Change the selection and redraw; `what` names the fields to set. */
+function change(what) {
+  const before = { ...state };
+  Object.assign(state, what);
+  settle();
+  // Until the reader has chosen a place, each head opens at its largest weight.
+  if (!state.chosen) Object.assign(state, largest());
+  const changed = new Set(Object.keys(state).filter((name) => state[name] !== before[name]));
+  for (const listener of listeners) listener(changed);
+  remember();
+}
+
+/** Bring every place into its bounds. */
+function settle() {
+  state.sample = clamp(state.sample, data.samples.length);
+  state.attention = clamp(state.attention, sample().attentions.length);
+  state.head = clamp(state.head, attention().shape[0]);
+  state.query = clamp(state.query, attention().shape[1]);
+  state.key = clamp(state.key, attention().shape[2]);
+}
+
+function clamp(value, count) {
+  return Math.max(0, Math.min(count - 1, Math.trunc(Number(value)) || 0));
+}
+
+function sample() {
+  return data.samples[state.sample];
+}
+
+function attention() {
+  return sample().attentions[state.attention];
+}
+
+/** Names of the rows: the tokens that the queries wrote, where they wrote any and the reader wants that. */
+function rowNames(of = attention()) {
+  const written = of.writes !== null && of.kind !== "self" && state.rows === "written";
+  return sample().axes[written ? of.writes : of.queries];
+}
+
+function keyNames(of = attention()) {
+  return sample().axes[of.keys];
+}
+
+/** What a weight is divided by before it becomes a colour. */
+function largestOf(map, q) {
+  return { one: 1, head: map.largest, row: map.rows[q] }[state.scale];
+}
+
+/** The weight at a place, and how it stands in its row. */
+function sentence(at) {
+  const map = plane(attention(), state.head);
+  const row = map.weights.subarray(at.query * map.keys, (at.query + 1) * map.keys), weight = row[at.key];
+  const rank = row.reduce((count, other) => count + (other > weight ? 1 : 0), 1);
+  return {
+    from: shortened(rowNames()[at.query], 40), to: shortened(keyNames()[at.key], 40), weight,
+    place: weight === 0 ? "nothing: masked, or exactly 0" : `rank ${rank} of ${map.keys}`,
+  };
+}
+
+/** The place of the head's largest weight. */
+function largest() {
+  const map = plane(attention(), state.head), at = map.weights.indexOf(map.largest);
+  return { query: Math.floor(at / map.keys), key: at % map.keys };
+}
+
+function remember() {
+  const { sample, attention, head, query, key, view } = state;
+  const text = `#sample=${sample}&attention=${attention}&head=${head}&query=${query}&key=${key}&view=${view}`;
+  try {
+    history.replaceState(null, "", text);
+  } catch {
+    // Some viewers of local files let no page change its address; nothing else needs it.
+  }
+}
+
+function recall() {
+  const found = {};
+  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
+    if (name === "view" && VIEWS.includes(value)) found.view = value;
+    if (["sample", "attention", "head", "query", "key"].includes(name)) found[name] = value;
+  }
+  return found;
+}
+
+/** The head to open with: the one whose queries tell most about where they look; across texts, where there are two. */
+function mostTelling(of = sample()) {
+  const all = of.attentions;
+  const cross = all.some((one) => one.kind === "cross");
+  let best = { attention: 0, head: 0 }, most = -1;
+  all.forEach((one, attention) => one.statistics.information.forEach((value, head) => {
+    if ((!cross || one.kind === "cross") && value > most) {
+      most = value;
+      best = { attention, head };
+    }
+  }));
+  return best;
+}

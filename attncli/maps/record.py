@@ -1,0 +1,146 @@
+"""What inspection hands on: attention maps with their tokens, and the proof that they are what the model did.
+
+Axes of every map: head, query, key. Weights are the shares of the values in one head's mixture: in float32, as applied.
+Places without a token (padding) are in no map. Nothing here needs torch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float32]
+Kind = Literal["self", "cross", "pooling"]
+AXES = ("head", "query", "key")
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What was measured of one map while it was taken, against the kernel that the model ran.
+
+    Rows that see no key have weights 0 and output 0; they are counted as empty, and are no error.
+    """
+
+    row_sum_error: float
+    """max |sum over keys - 1| over all heads and queries that see a key."""
+    row_sum_tolerance: float
+    output_error: float
+    """max |map V - output|, with the output that the kernel itself gave, compared in float64."""
+    output_tolerance: float
+    forbidden_weight: float = 0.0
+    """Largest weight where the mask or the padding lets nothing through."""
+    empty_rows: int = 0
+    not_finite: int = 0
+    """Weights that are no number, or infinite."""
+    worst: str = ""
+    """The row with the largest share of a tolerance, in words."""
+
+    def faults(self) -> Iterator[str]:
+        """Yield every check that failed, in words. A comparison with NaN fails."""
+        if self.not_finite:
+            yield f"{self.not_finite} weights are no finite number"
+        if not self.row_sum_error <= self.row_sum_tolerance:
+            yield f"max|rows - 1| is {self.row_sum_error:.1e}, above {self.row_sum_tolerance:.1e}"
+        if not self.output_error <= self.output_tolerance:
+            yield f"max|map V - output| is {self.output_error:.1e}, above {self.output_tolerance:.1e}"
+        if not self.forbidden_weight <= 0:
+            yield f"a weight of {self.forbidden_weight:.1e} lies where the mask lets nothing through"
+
+    @property
+    def holds(self) -> bool:
+        """Whether no check failed."""
+        return not any(self.faults())
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """All heads of one attention over one sample."""
+
+    address: str
+    """Place in the model, as `attncli build` prints it: `decoder.1.cross_attention`."""
+    kind: Kind
+    queries: tuple[str, ...]
+    """The token at each query, as the model read it."""
+    keys: tuple[str, ...]
+    weights: Weights
+    """(head query key)"""
+    certificate: Certificate
+    kernel: str
+    dtype: str
+    """Number format in which the kernel computed."""
+    writes: tuple[str, ...] | None = None
+    """The token that each query predicted (generation) or had to predict (forced); None where nothing is written."""
+    steps: tuple[int, ...] | None = None
+    """The call of the model in which each query was computed; None where one call computed them all."""
+
+    @property
+    def heads(self) -> int:
+        """Number of heads."""
+        return int(self.weights.shape[0])
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Names of the rows as readers expect them: of a cross attention the tokens written, else those read."""
+        return self.writes if self.kind == "cross" and self.writes is not None else self.queries
+
+    @property
+    def row_name(self) -> str:
+        """What `rows` names."""
+        return "token written" if self.rows is self.writes else "query"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One text, or one hypothesis of a search, with the maps of every attention that worked on it."""
+
+    texts: dict[str, str]
+    """Each field in full: source, target, prediction, text, label."""
+    attentions: tuple[AttentionMap, ...]
+    decoding: str
+    """How the tokens came about: forced, greedy, `beam 1 of 4`, …"""
+    log_probability: float | None = None
+    replay_error: float | None = None
+    """Largest difference between the stitched weights of a generation and those of a teacher-forced replay."""
+    replay_tolerance: float = 1e-4
+
+    def faults(self) -> Iterator[str]:
+        """Yield every failed check of this sample with its place."""
+        for attention in self.attentions:
+            for fault in attention.certificate.faults():
+                yield f"{attention.address}: {fault} ({attention.certificate.worst})"
+        if self.replay_error is not None and not self.replay_error <= self.replay_tolerance:
+            yield (
+                f"generation: the stitched weights differ from a replay by {self.replay_error:.1e}, "
+                f"above {self.replay_tolerance:.1e}"
+            )
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Everything that one inspection took."""
+
+    samples: tuple[Sample, ...]
+    about: dict[str, str] = field(default_factory=dict)
+    """Where the maps come from, in the order to show: run, checkpoint, date, versions, device."""
+
+    def faults(self) -> list[str]:
+        """Every failed check with its sample and place; empty where the maps are certified."""
+        return [f"sample {index}: {fault}" for index, sample in enumerate(self.samples) for fault in sample.faults()]
+
+    def items(self) -> Iterator[tuple[str, Sample, AttentionMap]]:
+        """Yield (name, sample, map) with a name that is unique in the collection: `0/decoder.1.cross_attention`."""
+        for index, sample in enumerate(self.samples):
+            for attention in sample.attentions:
+                yield f"{index}/{attention.address}", sample, attention
+
+    @property
+    def row_sum_error(self) -> float:
+        """The largest of all maps."""
+        return max((a.certificate.row_sum_error for _, _, a in self.items()), default=0.0)
+
+    @property
+    def output_error(self) -> float:
+        """The largest of all maps."""
+        return max((a.certificate.output_error for _, _, a in self.items()), default=0.0)

@@ -1,0 +1,124 @@
+"""Texts in, samples with maps out: what `attncli inspect` does for each task.
+
+    seq2seq                  forced: source and target, read at once; or the target is searched for
+    language_model           forced: the text, read at once; or the text is a prompt that is continued
+    all others               the text, read at once, and what the model says of it
+
+Every text is a batch of its own, so that no other text's padding is near it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor
+
+from attncli.data.codec import Codec
+from attncli.data.examples import ADDED
+from attncli.data.rows import Row
+from attncli.errors import InputError
+from attncli.maps.capture import capture_forced
+from attncli.maps.generation import Hypothesis, capture_generated, replay_error
+from attncli.maps.record import Sample
+from attncli.nn.model import Model
+from attncli.nn.view import Tap
+from attncli.spec.run import Run
+from attncli.spec.tasks import Classification, LanguageModel, Seq2seq, Tagging
+from attncli.streams import IGNORE, Batch
+
+Search = Callable[[Batch, Tap], Sequence[Sequence[Hypothesis]]]
+"""Runs a search on a batch with a tap: attncli.decoding.decode with all else bound."""
+
+
+@dataclass(frozen=True)
+class Inspector:
+    """A run whose attentions are looked at; `only` is a pattern of addresses (`decoder.*.cross_attention`)."""
+
+    run: Run
+    codec: Codec
+    model: Model
+    only: str = "*"
+
+    def check(self) -> None:
+        """Raise InputError where there is nothing to look at."""
+        addresses = list(self.model.attentions())
+        if not addresses:
+            raise InputError(f"{self.run.name}: this model has no attention", help="there is nothing to look at")
+        if not any(fnmatchcase(address, self.only) for address in addresses):
+            raise InputError(
+                f"--only {self.only}: no attention has such an address", help=f"there are {', '.join(addresses)}"
+            )
+
+    def forced(self, row: Row, *, place: str) -> Sample:
+        """The maps of a row that is read at once. Errors: InputError or DataError where it cannot be read."""
+        batch = self._batch(row, place)
+        written = _written(self.run)
+        logits, (maps,) = capture_forced(
+            self.model, batch, self.codec.pieces, only=self.only, labels=written if "labels" in batch else None
+        )
+        texts = {**row, **self._answer(row, logits)}
+        probability = _log_probability(logits, batch) if written is not None else None
+        return Sample(texts, maps, "forced", log_probability=probability)
+
+    def generated(self, row: Row, search: Search, *, name: str, place: str) -> list[Sample]:
+        """The maps of each hypothesis of a search, best first, each with the error of its replay."""
+        batch = self._batch(row, place)
+        batch.pop("labels", None)
+        written = _written(self.run)
+        assert written is not None
+        vocabulary = self.codec.vocabularies[written]
+        (found,) = capture_generated(
+            self.model, batch, self.codec.pieces, lambda tap: search(batch, tap), bos=vocabulary.bos,
+            eos=vocabulary.eos, only=self.only,
+        )  # fmt: skip
+        samples = []
+        for rank, hypothesis in enumerate(found, 1):
+            text = self.codec.decode(written, hypothesis.text.hypothesis.tokens)
+            samples.append(Sample(
+                {**row, "prediction": text},
+                hypothesis.maps,
+                name if len(found) == 1 else f"{name}, {rank} of {len(found)}",
+                log_probability=hypothesis.text.hypothesis.log_probability,
+                replay_error=replay_error(self.model, batch, 0, hypothesis, only=self.only),
+            ))  # fmt: skip
+        return samples
+
+    def _batch(self, row: Row, place: str) -> Batch:
+        example = self.codec.encode(row, place=place)
+        for field, ids in example.fields.items():
+            count = len(ids) + ADDED[self.run.task.kind][field]
+            if count > self.codec.limits[field]:
+                raise InputError(
+                    f"{place}: '{field}' has {count} tokens, and the model has {self.codec.limits[field]} positions",
+                    help="shorten the text",
+                )
+            if not count:
+                raise InputError(f"{place}: '{field}' is empty, so there is nothing to look at", help="write a text")
+        device = next(self.model.parameters()).device
+        return {field: stream.to(device) for field, stream in self.codec.collate([example]).items()}
+
+    def _answer(self, row: Row, logits: Tensor) -> dict[str, str]:
+        match self.run.task:
+            case Classification():
+                return {"prediction": self.codec.labels[int(logits[0].argmax())]}
+            case Tagging():
+                words = self.codec.vocabularies["text"].encode_words([row["text"].split()])[0]
+                assert not isinstance(words, str), "a word without a piece is refused when the row is read"
+                tags = logits[0].argmax(-1).tolist()
+                return {"prediction": " ".join(self.codec.labels[tags[start]] for start in words[1])}
+            case _:
+                return {}
+
+
+def _written(run: Run) -> str | None:
+    """The field that the model writes."""
+    return {Seq2seq: "target", LanguageModel: "text"}.get(type(run.task))
+
+
+def _log_probability(logits: Tensor, batch: Batch) -> float | None:
+    if "labels" not in batch:
+        return None
+    labels = batch["labels"].values
+    chosen = logits.double().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return float(torch.where(labels == IGNORE, 0.0, chosen).sum())

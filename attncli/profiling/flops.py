@@ -1,0 +1,256 @@
+"""FLOPs of every part of a model from the spec and the lengths alone: no weights, no torch.
+
+A multiply-add is 2 FLOPs, as torch and DeepSpeed count (fvcore counts 1). Matrix products are counted: linear maps,
+scores, mixtures, recurrent cells. Sums, norms, activations, softmax and look-ups are not, so that the count divided
+by time compares with the speed of matrix products. Backward is twice forward: one product for each of the two inputs.
+
+An attention has two numbers. `visible` counts the pairs of query and key that its mask shows, so that designs compare
+by the work that they mean; `dense` counts every pair, which is what a kernel does that makes all scores.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from attncli.spec import scores, tasks
+from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.feedforward import GATED, Feedforward
+from attncli.spec.masks import Mask
+from attncli.spec.recurrent import (
+    Both,
+    ContextFeeding,
+    DenseBridge,
+    DenseReadout,
+    Lstm,
+    NoFeeding,
+    ReadoutFeeding,
+    Recurrent,
+)  # fmt: skip
+from attncli.spec.run import Run
+from attncli.spec.sizes import Sizes
+from attncli.spec.stacks import Transformer
+
+Phase = Literal["forward", "train", "decode"]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is computed: `batch` rows, as many tokens in each stack as `lengths` says.
+
+    `decode` writes one token more in each row, where the cache holds the ones before it: a total of `lengths` tokens.
+    """
+
+    batch: int
+    lengths: dict[str, int]
+    phase: Phase = "forward"
+
+
+@dataclass(frozen=True)
+class Work:
+    """FLOPs of one part. Units: operations, a multiply-add being two."""
+
+    address: str
+    visible: int
+    dense: int
+
+    def times(self, factor: int) -> "Work":
+        """This work done `factor` times."""
+        return replace(self, visible=self.visible * factor, dense=self.dense * factor)
+
+
+def work_of(run: Run, sizes: Sizes, scene: Scene) -> list[Work]:
+    """The work of each part that has any, in the order of the forward pass."""
+    parts = [work for name, stack in run.model.stacks.items() for work in _stack(name, stack, run, scene)]
+    parts += _head(run, sizes, scene)
+    factor = 3 if scene.phase == "train" else 1
+    return [part.times(factor) for part in parts if part.dense]
+
+
+def _even(address: str, flops: int) -> Work:
+    """Work that no mask spares."""
+    return Work(address, flops, flops)
+
+
+def _stack(name: str, stack: Transformer | Recurrent, run: Run, scene: Scene) -> Iterator[Work]:
+    writes = name == run.task.stack
+    if scene.phase == "decode" and not writes:
+        return
+    tokens = scene.batch * (1 if scene.phase == "decode" else scene.lengths[name])
+    if isinstance(stack, Recurrent):
+        yield from _recurrent(name, stack, run, scene, tokens)
+        return
+    d_model = stack.d_model
+    if stack.input.d_embedding != d_model:
+        yield _even(f"{name}.input", 2 * tokens * stack.input.d_embedding * d_model)
+    for index, layer in enumerate(stack.expanded()):
+        for branch in layer.order:
+            part = getattr(layer, branch)
+            address = f"{name}.{index}.{branch}"
+            if isinstance(part, MultiHead):
+                source = part.stack if isinstance(part, CrossAttention) else name
+                yield _attention(address, part, d_model, d_model, _width(run, source), name, source, scene)
+            else:
+                yield _even(address, _feedforward(part, tokens, d_model))
+
+
+def _width(run: Run, name: str) -> int:
+    """Width of the states of a stack as others read them."""
+    stack = run.model.stacks[name]
+    return stack.d_output if isinstance(stack, Recurrent) else stack.d_model
+
+
+def _feedforward(part: Feedforward, tokens: int, d_model: int) -> int:
+    return 2 * tokens * d_model * part.d_ff * (3 if isinstance(part, GATED) else 2)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Queries, keys that are made anew, and pairs of one row, over all heads."""
+
+    queries: int
+    new_keys: int
+    visible: int
+    dense: int
+
+
+def _pairs(mask: Mask, heads: int, scene: Scene, reader: str, source: str) -> _Pairs:
+    queries, keys = scene.lengths[reader], scene.lengths[source]
+    if scene.phase != "decode":
+        return _Pairs(queries, keys, mask.visible(queries, keys, heads=heads), heads * queries * keys)
+    different = heads if "h" in mask.names else 1
+    last = [mask.rows(queries, keys, head).row(queries - 1).bit_count() for head in range(different)]
+    visible = sum(last) * (heads // len(last))
+    return _Pairs(1, 1 if reader == source else 0, visible, heads * keys)
+
+
+def _attention(
+    address: str, part: MultiHead, d_query: int, d_output: int, d_memory: int, reader: str, source: str, scene: Scene
+) -> Work:
+    pairs = _pairs(part.mask, part.heads, scene, reader, source)
+    return _attention_work(address, part, d_query, d_output, d_memory, pairs, scene.batch)
+
+
+def _attention_work(
+    address: str, part: MultiHead, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
+) -> Work:
+    """Maps of queries and keys, then the score and the mixture of each pair."""
+    heads, kv_heads, projections = part.heads, part.kv_heads, part.projections
+    ask = part.d_head if "query" in projections else d_query // heads
+    read = part.d_head if "key" in projections else d_memory // kv_heads
+    value = part.d_value if "value" in projections else d_memory // kv_heads
+    maps = pairs.queries * d_query * heads * ask * ("query" in projections)
+    maps += pairs.new_keys * d_memory * kv_heads * read * ("key" in projections)
+    maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
+    maps += pairs.queries * heads * value * d_output * ("output" in projections)
+    a_query, a_key, a_pair = _score(part.score, ask, read, value)
+    maps += heads * (pairs.queries * a_query + pairs.new_keys * a_key)
+    if isinstance(part.score, scores.Location):
+        # all places of the table are scored for each query, whatever the mask shows
+        return _scaled(address, 2 * batch, maps, pairs, value)
+    return _scaled(address, 2 * batch, maps, pairs, a_pair + value)
+
+
+def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:
+    return Work(address, factor * (maps + pairs.visible * each), factor * (maps + pairs.dense * each))
+
+
+def _score(score: scores.Score, ask: int, read: int, value: int) -> tuple[int, int, int]:
+    """Multiply-adds of a score for each query, each key that is read, and each pair, of one head."""
+    match score:
+        case scores.General():
+            return ask * read, 0, read
+        case scores.Additive(d_hidden=hidden):
+            return ask * hidden, read * hidden, hidden
+        case scores.BiasedDot():
+            return ask, value, read
+        case scores.Location(max_length=places):
+            return ask * places, 0, 0
+        case _:
+            return 0, 0, read
+
+
+def _recurrent(name: str, stack: Recurrent, run: Run, scene: Scene, tokens: int) -> Iterator[Work]:
+    d_embedding, d_hidden = stack.input.d_embedding, stack.d_hidden
+    cross = stack.cross_attention
+    d_memory = _width(run, cross.stack) if cross else 0
+    d_context = _context_width(stack, d_memory)
+    fed = {NoFeeding: 0, ContextFeeding: d_context, ReadoutFeeding: stack.d_readout}[type(stack.input_feeding)]
+    entering = d_embedding + fed
+    if cross and scene.phase != "decode" and isinstance(stack.bridge, DenseBridge):
+        yield _even(f"{name}.bridge", 2 * scene.batch * _bridge(stack, run.model.stacks[cross.stack]))
+    if fed and not isinstance(stack.input_feeding, NoFeeding) and stack.input_feeding.combine != "concatenate":
+        yield _even(f"{name}.combine", 2 * tokens * entering * d_embedding)
+        entering = d_embedding
+    yield _even(f"{name}.rnn", 2 * tokens * _cells(stack, entering))
+    if cross:
+        yield _attention(f"{name}.cross_attention", cross, stack.d_query, d_context, d_memory, name, cross.stack, scene)
+    if isinstance(stack.readout, DenseReadout) and cross:
+        yield _even(f"{name}.readout", 2 * tokens * (d_context + d_hidden) * stack.d_readout)
+
+
+def _context_width(stack: Recurrent, d_memory: int) -> int:
+    cross = stack.cross_attention
+    if cross is None:
+        return 0
+    if "output" in cross.projections:
+        return stack.d_hidden
+    return cross.heads * cross.d_value if "value" in cross.projections else d_memory
+
+
+def _cells(stack: Recurrent, entering: int) -> int:
+    """Multiply-adds of a token in all layers: each gate reads what enters and the last state."""
+    ways = 2 if isinstance(stack.direction, Both) else 1
+    gates = 4 if isinstance(stack.cell, Lstm) else 3
+    widths = [entering] + [stack.d_hidden * ways] * (stack.layers - 1)
+    return sum(gates * ways * stack.d_hidden * (width + stack.d_hidden) for width in widths)
+
+
+def _bridge(stack: Recurrent, source: Transformer | Recurrent) -> int:
+    assert isinstance(stack.bridge, DenseBridge)
+    states = stack.layers * (2 if isinstance(stack.cell, Lstm) else 1)
+    if not isinstance(source, Recurrent):
+        width = source.d_model
+    elif stack.bridge.of == "mean":
+        width = source.d_output
+    else:
+        both = isinstance(source.direction, Both) and stack.bridge.of == "final"
+        width = source.d_hidden * (2 if both else 1)
+    return width * stack.d_hidden * states
+
+
+def predicted(run: Run, tokens: int) -> int:
+    """Places at which a training step makes logits: those that have a label."""
+    if isinstance(run.task, tasks.MaskedLanguageModel):
+        return max(1, round(tokens * run.task.rate))
+    return tokens
+
+
+def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
+    task = run.task
+    stack = run.model.stacks[task.stack]
+    width = stack.d_readout if isinstance(stack, Recurrent) else stack.d_model
+    tokens = scene.batch * (1 if scene.phase == "decode" else scene.lengths[task.stack])
+    match task:
+        case tasks.Classification():
+            yield from _class_head(task, width, sizes.labels or 2, scene)
+        case tasks.Tagging():
+            yield _even("head", 2 * tokens * width * (sizes.labels or 2))
+        case _:
+            places = predicted(run, tokens) if scene.phase == "train" else tokens
+            transform = width * width if task.output.transform else 0
+            yield _even("head", 2 * places * (width * sizes.vocabularies[stack.input.field] + transform))
+
+
+def _class_head(task: tasks.Classification, width: int, classes: int, scene: Scene) -> Iterator[Work]:
+    pooling, pooled = task.pooling, width
+    if isinstance(pooling, tasks.AttentionPooling):
+        pooled = width * pooling.queries
+        keys = scene.lengths[task.stack]
+        pairs = _Pairs(pooling.queries, keys, *[pooling.heads * pooling.queries * keys] * 2)
+        d_head = width // pooling.heads
+        a_query, a_key, a_pair = _score(pooling.score, d_head, d_head, d_head)
+        maps = 2 * width * width * (pairs.queries + keys)
+        maps += pooling.heads * (pairs.queries * a_query + keys * a_key)
+        yield _scaled("head.attention", 2 * scene.batch, maps, pairs, a_pair + d_head)
+    dense = pooled * pooled if pooling.dense != "none" else 0
+    yield _even("head", 2 * scene.batch * (dense + pooled * classes))

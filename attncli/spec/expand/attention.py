@@ -1,0 +1,171 @@
+"""One attention with everything that it leaves out: heads, widths, score, position, mask, and what its layer says."""
+
+from dataclasses import dataclass
+
+from attncli.spec.attention import PROJECTIONS
+from attncli.spec.base import Spec
+from attncli.spec.expand.work import Work, count, filled, union, word, words
+from attncli.spec.nodes import Mapping, Node, Scalar, derived
+from attncli.spec.positions import Rotary
+from attncli.spec.scores import Additive, ScaledDot
+from attncli.spec.words import listed
+
+
+@dataclass(frozen=True)
+class Around:
+    """What an attention takes from the place where it stands."""
+
+    query: int | None
+    """Width of the states that ask; None where it cannot be known."""
+    key: int | None
+    """Width of the states that are read."""
+    query_why: str
+    key_why: str
+    at: Node
+    """Where the width of the states that ask is written."""
+    heads: int | None
+    """Heads where none are written."""
+    heads_why: str
+    mask: str
+    mask_why: str
+    position: str
+    position_why: str
+    down: dict[str, Node]
+    """bias, dropout, norm and norm_place of the layer."""
+    recurrent: bool = False
+
+
+def attention(work: Work, written: Mapping, around: Around) -> Mapping:
+    """The attention with its defaults put in."""
+    node = filled(written, "kind", "multi_head", "default")
+    if word(node.items["kind"]) != "multi_head":
+        return node
+    node = _projected(node, around)
+    maps = words(node.get("projections"), PROJECTIONS, ("all", True), ("none", False))
+    node = _heads(work, node, around)
+    node = _widths(work, node, maps, around)
+    node = _scored(node, maps, around)
+    node = _positioned(work, node, around)
+    node = filled(node, "mask", around.mask, around.mask_why)
+    node = filled(node, "dropout", around.down["dropout"], "the stack's")
+    node = node.plus("norm", work.over(around.down["norm"], node.get("norm"), "norm"))
+    node = filled(node, "norm_place", around.down["norm_place"], "the stack's")
+    return _biased(work, node, maps, around)
+
+
+def _projected(node: Mapping, around: Around) -> Mapping:
+    """A recurrent decoder scores raw states unless maps are asked for."""
+    return filled(
+        node, "projections", "none" if around.recurrent else "all", "raw states" if around.recurrent else "default"
+    )
+
+
+def _heads(work: Work, node: Mapping, around: Around) -> Mapping:
+    divides = around.heads is None or around.query is None or around.query % around.heads == 0
+    if "heads" not in node.items and "d_head" not in node.items and not divides:
+        says = f"heads: {around.heads_why} is {around.heads}, which does not divide {around.query_why}, {around.query}"
+        help = f"write attention.heads: {_divisors(around.query, around.heads)}"
+        node = node.plus("heads", work.fault(around.at, says, help))
+    node = filled(node, "heads", around.heads, around.heads_why)
+    return filled(node, "kv_heads", count(node.items["heads"]), "heads")
+
+
+def _divisors(width: int | None, near: int | None) -> str:
+    """The numbers of heads nearest to the one given that would do."""
+    found = [n for n in range(1, 257) if width and width % n == 0]
+    return listed(str(n) for n in sorted(sorted(found, key=lambda n: abs(n - (near or 1)))[:4]))
+
+
+def _widths(work: Work, node: Mapping, maps: frozenset[str] | None, around: Around) -> Mapping:
+    """d_head and d_value: free where there are maps, the share of a raw state where there are none."""
+    heads, kv_heads = count(node.items["heads"]), count(node.items["kv_heads"])
+    if maps is None or heads is None or kv_heads is None:
+        return filled(filled(node, "d_head", None, ""), "d_value", count(node.get("d_head")), "d_head")
+    raw_key = "query" in maps and "key" not in maps
+    width, parts, name = (
+        (around.key, kv_heads, f"{around.key_why} // kv_heads") if raw_key else
+        (around.query, heads, f"{around.query_why} // heads")
+    )  # fmt: skip
+    node = _share(work, node, "d_head", width, parts, name, mapped={"query", "key"} <= maps)
+    if "value" in maps:
+        return filled(node, "d_value", count(node.items["d_head"]), "d_head")
+    return _share(work, node, "d_value", around.key, kv_heads, f"{around.key_why} // kv_heads", mapped=False)
+
+
+def _share(work: Work, node: Mapping, key: str, width: int | None, parts: int, why: str, *, mapped: bool) -> Mapping:
+    """A width that is one of `parts` equal parts of another one; where there is a map, another may be written."""
+    if key in node.items or width is None:
+        return filled(node, key, None, "")
+    if width % parts:
+        name, word_ = why.split(" // ")
+        says = f"{word_}: {parts} {word_} do not divide {name}, {width}"
+        help = f"write {word_}: {_divisors(width, parts)}"
+        return node.plus(
+            key, work.fault(_nearest(node, word_, "heads"), says, f"{help}; or write {key}" if mapped else help)
+        )
+    return filled(node, key, width // parts, why)
+
+
+def _scored(node: Mapping, maps: frozenset[str] | None, around: Around) -> Mapping:
+    raw = around.recurrent and maps is not None and not {"query", "key"} <= maps
+    return node.plus("score", scored(node, count(node.items["d_head"]), raw))
+
+
+def scored(node: Mapping, d_head: int | None, raw: bool = False) -> Node:
+    """The score of an attention. Raw states of a recurrent decoder may differ in width, so theirs is additive."""
+    score = union(node.get("score"), "score", node)
+    if score is None:
+        return node.items["score"]
+    first = ("additive", "raw states: fits any two widths") if raw else ("scaled_dot", "default")
+    score = filled(score, "kind", *first)
+    match word(score.items["kind"]):
+        case "scaled_dot":
+            return _with(score, ScaledDot, "scale", d_head and d_head**-0.5, "1/sqrt(d_head)")
+        case "additive":
+            return _with(score, Additive, "d_hidden", d_head, "d_head")
+        case _:
+            return score
+
+
+def _with(node: Mapping, record: type[Spec], key: str, value: float | None, why: str) -> Mapping:
+    assert key in record.model_fields
+    return filled(node, key, value, why)
+
+
+def _positioned(work: Work, node: Mapping, around: Around) -> Mapping:
+    written = node.get("position")
+    position = union(written, "position", node)
+    if position is None:
+        return node
+    if written is None:
+        position = filled(position, "kind", around.position, around.position_why)
+    position = filled(position, "kind", "rotary", "default")
+    d_head = count(node.items["d_head"])
+    if word(position.items["kind"]) == "rotary" and "d_rotary" not in position.items:
+        assert "d_rotary" in Rotary.model_fields
+        if d_head is not None and d_head % 2:
+            says = f"position: rotary turns pairs of features, but a head has {d_head} ({_why(node.items['d_head'])})"
+            where = written or _nearest(node, "d_head", "heads")
+            position = position.plus("d_rotary", work.fault(where, says, "write an even d_head, or another position"))
+        position = filled(position, "d_rotary", d_head, "d_head")
+    return node.plus("position", position)
+
+
+def _why(node: Node) -> str:
+    return node.why or "as written"
+
+
+def _nearest(node: Mapping, *keys: str) -> Node:
+    """The first of these values that somebody wrote, else the mapping."""
+    return next((node.items[key] for key in keys if key in node.items and node.items[key].why is None), node)
+
+
+def _biased(work: Work, node: Mapping, maps: frozenset[str] | None, around: Around) -> Mapping:
+    """The biases of the maps that exist."""
+    node = filled(node, "bias", around.down["bias"], "the stack's")
+    bias = node.items["bias"]
+    if isinstance(bias, Scalar) and bias.value is True and maps is not None and len(maps) < len(PROJECTIONS):
+        work.spend(bias)
+        kept = [name for name in PROJECTIONS if name in maps]
+        return node.plus("bias", derived(kept, "the stack's, for the maps that exist", node))
+    return node

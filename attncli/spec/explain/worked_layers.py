@@ -1,0 +1,161 @@
+"""Worked examples of positions, heads, norms, feed-forward maps and recurrent cells."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import tanh
+
+from attncli.reference import positions
+from attncli.reference.attention import one_head
+from attncli.reference.feedforward import activation
+from attncli.reference.norms import layer_norm, rms_norm
+from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, sigmoid
+from attncli.reference.scores import scaled_dot
+from attncli.reference.vectors import dot
+from attncli.spec import feedforward as ff
+from attncli.spec.attention import MultiHead
+from attncli.spec.base import Spec, kind_of
+from attncli.spec.explain.entries import Step
+from attncli.spec.norms import LayerNorm, RmsNorm
+from attncli.spec.positions import T5, Alibi, Rotary, Sinusoidal
+from attncli.spec.recurrent import Gru, Lstm
+
+TOKENS = [[1.0, 0.0, 0.5, 2.0], [0.0, 1.0, -1.0, 0.5], [1.0, 1.0, 2.0, -0.5]]
+
+
+def _rotary() -> Iterator[Step]:
+    query, key = [1.0, 0.5], [0.5, 2.0]
+    yield Step("query", query)
+    yield Step("key", key)
+    for place in (0, 1, 2):
+        yield Step(f"query at position {place}", positions.rotary(query, place))
+    for q, k in ((2, 0), (3, 1), (9, 7), (3, 0)):
+        score = dot(positions.rotary(query, q), positions.rotary(key, k))
+        yield Step(f"score of query {q} and key {k}, distance {q - k}", score)
+
+
+def _alibi() -> Iterator[Step]:
+    for heads in (4, 6):
+        yield Step(f"slopes of {heads} heads", positions.alibi_slopes(heads))
+    slope = positions.alibi_slopes(4)[0]
+    yield Step("bias of query 3 and keys 0 to 5, first of 4 heads", [positions.alibi(slope, 3, k) for k in range(6)])
+
+
+def _t5() -> Iterator[Step]:
+    offsets = [0, -1, -7, -8, -12, -16, -64, -128, -500]
+    yield Step("k - q", [float(each) for each in offsets])
+    yield Step("bucket, mask causal", [float(positions.t5_bucket(each, two_sided=False)) for each in offsets])
+    yield Step("bucket, two-sided", [float(positions.t5_bucket(each)) for each in offsets])
+    yield Step("bucket of k - q = 1, 7, 8, two-sided", [float(positions.t5_bucket(each)) for each in (1, 7, 8)])
+
+
+def _sinusoidal() -> Iterator[Step]:
+    for layout in ("interleaved", "concatenated"):
+        table = [positions.sinusoidal(place, d_model=4, layout=layout) for place in range(3)]
+        yield Step(f"positions 0, 1, 2, width 4, {layout}", table)
+
+
+def multi_head_steps() -> Iterator[Step]:
+    """Two heads over three tokens: each reads half of the width of all of them."""
+    yield Step("three tokens of width 4, here query, key and value alike", TOKENS)
+    contexts: list[list[list[float]]] = []
+    for head in range(2):
+        part = [token[2 * head : 2 * head + 2] for token in TOKENS]
+        rows = one_head(part, part, score=partial(_own_score, part))
+        yield Step(f"head {head} reads features {2 * head} and {2 * head + 1} of every token", part)
+        yield Step(f"weights of head {head}, a row for each query, a column for each of the three tokens",
+                   [row.weights for row in rows])  # fmt: skip
+        contexts.append([row.context for row in rows])
+    joined = [[*first, *second] for first, second in zip(*contexts, strict=True)]
+    yield Step("the heads' contexts side by side, before the output map", joined)
+
+
+def _own_score(keys: list[list[float]], query: list[float]) -> list[float]:
+    return scaled_dot(query, keys)
+
+
+def self_attention_steps() -> Iterator[Step]:
+    """One head is enough for self-attention: every token asks all tokens of its own sequence."""
+    yield Step("one sequence, query, key and value alike", TOKENS)
+    rows = one_head(TOKENS, TOKENS, score=partial(_own_score, TOKENS))
+    yield Step("weights of one head, a row for each token that asks", [row.weights for row in rows])
+    yield Step("contexts", [row.context for row in rows])
+
+
+FEATURES = [2.0, -1.0, 0.5, 4.5]
+
+
+def _layer_norm() -> Iterator[Step]:
+    yield Step("x", FEATURES)
+    yield Step("mean", sum(FEATURES) / len(FEATURES))
+    yield Step("layer_norm, gain 1, bias 0", layer_norm(FEATURES, gain=[1.0] * 4))
+    yield Step("of 10 x + 3, the same", layer_norm([10 * x + 3 for x in FEATURES], gain=[1.0] * 4))
+
+
+def _rms_norm() -> Iterator[Step]:
+    yield Step("x", FEATURES)
+    yield Step("mean of x^2", dot(FEATURES, FEATURES) / len(FEATURES))
+    yield Step("rms_norm, gain 1", rms_norm(FEATURES, gain=[1.0] * 4))
+    yield Step("of 10 x, the same", rms_norm([10 * x for x in FEATURES], gain=[1.0] * 4))
+
+
+def _feedforward(kind: type[Spec]) -> Iterator[Step]:
+    word, points = kind_of(kind), [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
+    gated = issubclass(kind, ff.GATED)
+    yield Step("x W" if gated else "hidden unit before", points)
+    found = [activation(word, x) for x in points]
+    yield Step("after" if not gated else "what the gate lets through", found)
+    if gated:
+        yield Step("times x V = 3", [3 * each for each in found])
+
+
+ENTERED, STATE, MEMORY = [1.0, -1.0], [0.5], [0.2]
+
+
+def _cell(gates: int) -> CellWeights:
+    """One unit; each gate reads the input with its own two numbers and the state with one."""
+    of_input = [[0.5 * (gate + 1), 0.25] for gate in range(gates)]
+    return CellWeights(of_input, [[1.0 - 0.75 * gate] for gate in range(gates)])
+
+
+def _gates(names: str, weights: CellWeights) -> Iterator[Step]:
+    yield Step("x", ENTERED)
+    yield Step("h", STATE)
+    for gate, name in enumerate(names):
+        entered, kept = dot(weights.input[gate], ENTERED), dot(weights.state[gate], STATE)
+        yield Step(f"W_{name} x", entered)
+        yield Step(f"U_{name} h", kept)
+        if name not in "ng":
+            yield Step(f"{name} = sigmoid of the sum", sigmoid(entered + kept))
+
+
+def _gru() -> Iterator[Step]:
+    weights = _cell(3)
+    yield from _gates("rzn", weights)
+    reset = sigmoid(dot(weights.input[0], ENTERED) + dot(weights.state[0], STATE))
+    new = tanh(dot(weights.input[2], ENTERED) + reset * dot(weights.state[2], STATE))
+    yield Step("n = tanh(W_n x + r U_n h)", new)
+    yield Step("h' = (1 - z) n + z h", gru_cell(ENTERED, STATE, weights))
+
+
+def _lstm() -> Iterator[Step]:
+    weights = _cell(4)
+    yield from _gates("ifgo", weights)
+    yield Step("g = tanh(W_g x + U_g h)", tanh(dot(weights.input[2], ENTERED) + dot(weights.state[2], STATE)))
+    state, memory = lstm_cell(ENTERED, STATE, MEMORY, weights)
+    yield Step("c", MEMORY)
+    yield Step("c' = f c + i g", memory)
+    yield Step("h' = o tanh(c')", state)
+
+
+LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
+    Rotary: _rotary,
+    Alibi: _alibi,
+    T5: _t5,
+    Sinusoidal: _sinusoidal,
+    MultiHead: multi_head_steps,
+    LayerNorm: _layer_norm,
+    RmsNorm: _rms_norm,
+    Gru: _gru,
+    Lstm: _lstm,
+    **{kind: partial(_feedforward, kind) for kind in (ff.Swiglu, ff.Geglu, ff.Relu, ff.Gelu, ff.GeluTanh, ff.Silu)},
+}

@@ -1,0 +1,166 @@
+"""Worked examples of scores and normalizers: one query, three tokens, numbers that can be followed by hand."""
+
+from collections.abc import Callable, Iterator
+from math import exp, tanh
+
+from attncli.reference import normalizers, scores
+from attncli.reference.attention import mix
+from attncli.reference.vectors import dot, length, plus, row_times
+from attncli.spec.base import Spec
+from attncli.spec.explain.entries import Step
+from attncli.spec.masks import parse
+from attncli.spec.normalizers import Entmax, Softmax, Sparsemax, Sum
+from attncli.spec.scores import Additive, BiasedDot, Cosine, Dot, General, Location, ScaledDot
+
+QUERY = [1.0, 0.5]
+KEYS = [[1.0, 0.0], [0.5, 2.0], [1.0, 1.0]]
+VALUES = [[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]]
+MASK, PLACE = parse("causal"), 1
+SQUARE = [[1.0, 0.0], [0.5, 1.0]]
+TABLE = [[0.5, 1.0, -1.0, 0.0], [1.0, 0.0, 2.0, -1.0]]
+ROW = [1.2, 0.4, -0.6, 1.0]
+
+Parts = Iterator[Step | list[float]]
+"""The steps to the scores, the last of which is the scores themselves."""
+
+
+def _scaled_dot() -> Parts:
+    yield Step("q.k", scores.dot_product(QUERY, KEYS))
+    found = scores.scaled_dot(QUERY, KEYS)
+    yield Step("scores = q.k / sqrt(2)", found)
+    yield found
+
+
+def _dot() -> Parts:
+    scaled, found = scores.scaled_dot(QUERY, KEYS), scores.dot_product(QUERY, KEYS)
+    yield Step("q.k / sqrt(2), as scaled_dot", scaled)
+    yield Step("  its weights over all keys", normalizers.softmax(scaled))
+    yield Step("scores = q.k", found)
+    yield Step("  weights over all keys", normalizers.softmax(found))
+    yield found
+
+
+def _cosine() -> Parts:
+    yield Step("q.k", scores.dot_product(QUERY, KEYS))
+    yield Step("|q| |k|", [length(QUERY) * length(key) for key in KEYS])
+    found = scores.cosine(QUERY, KEYS)
+    yield Step("scores = q.k / (|q| |k|), temperature 1", found)
+    yield found
+
+
+def _general() -> Parts:
+    yield Step("W", SQUARE)
+    yield Step("q W", row_times(QUERY, SQUARE))
+    found = scores.general(QUERY, KEYS, weight=SQUARE)
+    yield Step("scores = q W k", found)
+    yield found
+
+
+def _biased_dot() -> Parts:
+    of_query, of_value = [2.0, 1.0], [0.0, 0.5]
+    yield Step("w_q", of_query)
+    yield Step("w_v", of_value)
+    yield Step("q.k", scores.dot_product(QUERY, KEYS))
+    yield Step("w_q.q, the same for every key", dot(of_query, QUERY))
+    yield Step("w_v.v", [dot(of_value, value) for value in VALUES])
+    without = scores.biased_dot(QUERY, KEYS, VALUES, of_query=[0.0, 0.0], of_value=of_value)
+    yield Step("scores if w_q were 0", without)
+    yield Step("  weights over all keys", normalizers.softmax(without))
+    found = scores.biased_dot(QUERY, KEYS, VALUES, of_query=of_query, of_value=of_value)
+    yield Step("scores = (q.k + w_q.q + w_v.v) / sqrt(2)", found)
+    yield Step("  weights over all keys, the same", normalizers.softmax(found))
+    yield found
+
+
+def _additive() -> Parts:
+    of_key, weight = [[1.0, -1.0], [0.5, 0.5]], [1.0, -0.5]
+    yield Step("Q", SQUARE)
+    yield Step("K", of_key)
+    yield Step("w", weight)
+    asked = row_times(QUERY, SQUARE)
+    yield Step("q Q", asked)
+    yield Step("k K", [row_times(key, of_key) for key in KEYS])
+    yield Step("tanh(q Q + k K)", [[tanh(x) for x in plus(asked, row_times(key, of_key))] for key in KEYS])
+    found = scores.additive(QUERY, KEYS, of_query=SQUARE, of_key=of_key, weight=weight)
+    yield Step("scores = w.tanh(q Q + k K)", found)
+    yield found
+
+
+def _location() -> Parts:
+    yield Step("W, a column for each of max_length = 4 positions", TABLE)
+    yield Step("q W", row_times(QUERY, TABLE))
+    found = scores.location(QUERY, len(KEYS), weight=TABLE)
+    yield Step("scores = q W at positions 0, 1, 2", found)
+    yield found
+
+
+SCORES: dict[type[Spec], Callable[[], Parts]] = {
+    ScaledDot: _scaled_dot,
+    Dot: _dot,
+    Cosine: _cosine,
+    General: _general,
+    BiasedDot: _biased_dot,
+    Additive: _additive,
+    Location: _location,
+}
+
+
+def steps_of_score(kind: type[Spec]) -> Iterator[Step]:
+    """Scores with what they are made of, then mask, weights, context."""
+    yield Step("query", QUERY)
+    yield Step("keys", KEYS)
+    yield Step("values", VALUES)
+    for part in SCORES[kind]():
+        if isinstance(part, Step):
+            yield part
+            continue
+        visible = [bool(MASK.allows(PLACE, k)) for k in range(len(KEYS))]
+        yield Step(f"mask {MASK}, the query at position {PLACE}", ["seen" if each else "hidden" for each in visible])
+        row = mix(part, VALUES, visible=visible)
+        yield Step("weights = softmax over what is seen", row.weights)
+        yield Step("context = sum of weights times values", row.context)
+
+
+def _softmax() -> Iterator[Step]:
+    yield Step("exp(s)", [exp(score) for score in ROW])
+    yield Step("sum of exp(s)", sum(exp(score) for score in ROW))
+    yield Step("weights", normalizers.softmax(ROW))
+    yield Step("weights of scores one higher, the same", normalizers.softmax([score + 1 for score in ROW]))
+
+
+def _sum() -> Iterator[Step]:
+    for activation in ("relu", "absolute", "square", "softplus"):
+        yield Step(f"f(s), {activation}", normalizers.activated(ROW, activation))
+        yield Step("  weights", normalizers.plain_sum(ROW, activation=activation))
+    yield Step("without f: s / sum of s, no weights at all", [score / sum(ROW) for score in ROW])
+    yield Step("relu of scores -1 and -0.5, a row of zeros", normalizers.plain_sum([-1.0, -0.5]))
+    yield Step("softmax, for comparison", normalizers.softmax(ROW))
+
+
+def _sparsemax() -> Iterator[Step]:
+    weights = normalizers.sparsemax(ROW)
+    threshold = max(score - weight for score, weight in zip(ROW, weights, strict=True))
+    yield Step("threshold, such that what lies above it sums to 1", threshold)
+    yield Step("weights = what lies above it", weights)
+    yield Step("softmax, for comparison", normalizers.softmax(ROW))
+
+
+def _entmax() -> Iterator[Step]:
+    yield Step("softmax, alpha to 1", normalizers.softmax(ROW))
+    for alpha in (1.25, 1.5, 2.0, 4.0):
+        name = f"weights, alpha {alpha:g}{' (sparsemax)' if alpha == 2 else ''}"
+        yield Step(name, normalizers.entmax(ROW, alpha=alpha))
+
+
+NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
+    Softmax: _softmax,
+    Sum: _sum,
+    Sparsemax: _sparsemax,
+    Entmax: _entmax,
+}
+
+
+def steps_of_normalizer(kind: type[Spec]) -> Iterator[Step]:
+    """The weights of one row of scores."""
+    yield Step("scores", ROW)
+    yield from NORMALIZERS[kind]()

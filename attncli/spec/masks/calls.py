@@ -1,0 +1,150 @@
+"""What the names and calls of a mask mean: predicates, functions, and integers that tokens carry."""
+
+from difflib import get_close_matches
+from typing import NamedTuple, NoReturn, TypeGuard
+
+from attncli.spec.masks.predicates import PREDICATES, TOKENS, Predicate, Same
+from attncli.spec.masks.tree import ByHead, Call, Integer, Name, Node, Pair, Token
+from attncli.spec.masks.words import Source, Word
+
+NAMES = ("q", "k", "h", "q_length", "k_length")
+FUNCTIONS = ("abs", "min", "max", "by_head")
+
+
+class Argument(NamedTuple):
+    """An argument as it is written: its name, if it has one, and its tree."""
+
+    name: Word | None
+    value: Node
+
+
+def named(source: Source, word: Word) -> Node:
+    """The meaning of a name that stands alone."""
+    if word.text in NAMES:
+        return Name(word.text, column=word.column)
+    if word.text in TOKENS:
+        _needs_position(source, word.text, word.column)
+    if word.text in FUNCTIONS:
+        source.fail(word.column, f"'{word.text}' is a function", f"write {word.text}(...)")
+    predicate = PREDICATES.get(word.text)
+    if predicate is None:
+        _unknown(source, word)
+    if parameters := predicate.parameters():
+        source.fail(word.column, f"'{word.text}' needs {' or '.join(parameters)}", f"write {_example(predicate)}")
+    return predicate(column=word.column)
+
+
+def called(source: Source, word: Word, arguments: list[Argument]) -> Node:
+    """The meaning of a call."""
+    if predicate := PREDICATES.get(word.text):
+        return _predicate(source, word, predicate, arguments)
+    if word.text in NAMES:
+        source.fail(word.column, f"'{word.text}' is a number, not a function", f"write {word.text} alone")
+    if word.text not in (*FUNCTIONS, *TOKENS):
+        _unknown(source, word)
+    values = []
+    for name, value in arguments:
+        if name:
+            rule = f"the arguments of {word.text} have no names"
+            source.fail(name.column, rule, f"leave '{name.text}=' out")
+        values.append(_integer(source, word, value))
+    return _token(source, word, values) if word.text in TOKENS else _function(source, word, values)
+
+
+def constant(node: Node) -> TypeGuard[Integer]:
+    """Whether a node is an integer that is the same everywhere and in every head."""
+    return isinstance(node, Integer) and not any(isinstance(each, (Name, Token, ByHead)) for each in node.walk())
+
+
+def _unknown(source: Source, word: Word) -> NoReturn:
+    known = [*PREDICATES, *NAMES, *FUNCTIONS, *TOKENS]
+    near = get_close_matches(word.text, known, 1)
+    help = f"did you mean '{near[0]}'?" if near else f"masks know {', '.join(known)}"
+    source.fail(word.column, f"there is no '{word.text}' in masks", help)
+
+
+def _needs_position(source: Source, name: str, column: int) -> NoReturn:
+    source.fail(column, f"'{name}' is a function of a position", f"write {name}(q) or {name}(k)")
+
+
+def _integer(source: Source, word: Word, value: Node) -> Integer:
+    if not isinstance(value, Integer):
+        rule = f"{word.text} takes integers, and '{value}' is true or false"
+        source.fail(value.start, rule, "join truths by & | ~")
+    return value
+
+
+def _token(source: Source, word: Word, values: list[Integer]) -> Token:
+    names = [value.name for value in values if isinstance(value, Name)]
+    if names not in (["q"], ["k"]) or len(values) > 1:
+        source.fail(word.column, f"{word.text} takes one position, q or k", f"write {word.text}(q)")
+    return Token(word.text, "q" if names == ["q"] else "k", column=word.column)
+
+
+def _function(source: Source, word: Word, values: list[Integer]) -> Integer:
+    for value in values:
+        _no_bare_token(source, value)
+    if word.text == "abs" and len(values) != 1:
+        source.fail(word.column, f"abs takes one number, not {len(values)}", "write abs(q - k)")
+    if word.text in ("min", "max") and len(values) < 2:
+        source.fail(word.column, f"{word.text} takes two numbers or more", f"write {word.text}(q, k)")
+    if word.text == "by_head":
+        return ByHead(tuple(values), column=word.column)
+    return Call(word.text, tuple(values), column=word.column)
+
+
+def _no_bare_token(source: Source, value: Integer) -> None:
+    for node in value.walk():
+        if isinstance(node, Name) and node.name in TOKENS:
+            _needs_position(source, node.name, node.column)
+
+
+def _predicate(source: Source, word: Word, predicate: type[Predicate], arguments: list[Argument]) -> Predicate:
+    parameters = predicate.parameters()
+    if not parameters:
+        source.fail(word.column, f"'{word.text}' takes no argument", f"write {word.text} alone")
+    given: dict[str, Integer] = {}
+    for name, value in arguments:
+        if name is None and (len(parameters) > 1 or given):
+            source.fail(value.start, f"an argument of {word.text} needs its name", f"write {_example(predicate)}")
+        key = name.text if name else parameters[0]
+        if name and key not in parameters:
+            near = get_close_matches(key, parameters, 1)
+            help = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(parameters)}"
+            source.fail(name.column, f"{word.text} has no argument '{key}'", help)
+        if key in given:
+            source.fail(value.start, f"'{key}' is given twice", "give it once")
+        given[key] = _argument(source, word, predicate, key, _integer(source, word, value))
+    if predicate is Same:
+        return Same(str(given["of"]), column=word.column)
+    if "around" in given and len(given) > 1:
+        source.fail(word.column, "around is both sides of a window", "write around alone, or before and after")
+    return predicate(**given, column=word.column)
+
+
+def _argument(source: Source, word: Word, predicate: type[Predicate], key: str, value: Integer) -> Integer:
+    if predicate is Same:
+        if not (isinstance(value, Name) and value.name in TOKENS):
+            rule = f"same takes an integer that tokens carry, not '{value}'"
+            source.fail(value.start, rule, f"write {_example(predicate)}")
+        return value
+    _no_bare_token(source, value)
+    for node in value.walk():
+        if isinstance(node, Token) or (isinstance(node, Name) and node.name != "h"):
+            rule = f"an argument of {word.text} may use h, not '{node}'"
+            source.fail(node.column, rule, f"write the comparison itself: {predicate.summary}")
+    heads = [len(node.values) for node in value.walk() if isinstance(node, ByHead)]
+    for head in range(min(heads)) if heads else range(int(constant(value))):
+        amount = value.value(Pair(0, 0, head))
+        if amount < predicate.least:
+            whose = f" for head {head}" if heads else ""
+            rule = f"{key} of {word.text} must be {predicate.least} or more; it is {amount}{whose}"
+            source.fail(value.start, rule, f"write {predicate.least} or more")
+    return value
+
+
+def _example(predicate: type[Predicate]) -> str:
+    if predicate is Same:
+        return f"same({TOKENS[0]})"
+    first, *more = predicate.parameters()
+    return f"{predicate.word}({first}=8)" if more else f"{predicate.word}(8)"

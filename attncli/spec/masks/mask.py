@@ -1,0 +1,196 @@
+"""A mask as the rest of attncli holds it: the tree with its questions, and the field of a spec that carries it."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import PydanticCustomError, core_schema
+
+from attncli.spec.masks.forms import FALSE, TRUE, at_head, form_of, with_key
+from attncli.spec.masks.grammar import read_tree
+from attncli.spec.masks.linear import Box
+from attncli.spec.masks.picture import draw
+from attncli.spec.masks.predicates import Causal, Same
+from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
+from attncli.spec.masks.rows import Rows
+from attncli.spec.masks.tree import And, ByHead, Index, Integer, Name, Number, Pair, Seen, Token, Truth
+from attncli.spec.masks.words import MaskError
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Which keys each query may see, as one expression. Equal trees, which have equal texts, are equal masks.
+
+    Ask with `mask.allows(q, k, h=..., q_length=..., k_length=..., document_q=..., document_k=...)`. Ints give a bool.
+    Index tensors give a boolean tensor of the broadcast shape of those that the mask reads: q (q 1), k (k), h (h 1 1),
+    document_q (b 1 q 1), document_k (b 1 1 k) give (b h q k); a mask in which nothing varies, such as `full`, gives a
+    plain bool. What `names` does not list need not be passed.
+    """
+
+    tree: Truth
+
+    @cached_property
+    def text(self) -> str:
+        """The expression in its normal spelling; it parses back to this mask."""
+        return str(self.tree)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mask) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """What the expression reads besides q and k, which every mask may: h, q_length, k_length, document."""
+        found = set()
+        for node in self.tree.walk():
+            match node:
+                case Name(name="h" | "q_length" | "k_length" as name):
+                    found.add(name)
+                case Token(of=name) | Same(of=name):
+                    found.add(name)
+                case ByHead():
+                    found.add("h")
+        return frozenset(found)
+
+    def allows(
+        self,
+        q: Index,
+        k: Index,
+        *,
+        h: Index = 0,
+        q_length: Index = None,
+        k_length: Index = None,
+        document_q: Index = None,
+        document_k: Index = None,
+    ) -> Seen:
+        """Whether query q of head h may see key k."""
+        return self.tree.allows(Pair(q, k, h, q_length, k_length, document_q, document_k))
+
+    @cached_property
+    def values_by_head(self) -> frozenset[int]:
+        """How many values each by_head gives; every one of them must be the number of heads."""
+        return frozenset(len(node.values) for node in self.tree.walk() if isinstance(node, ByHead))
+
+    def of_head(self, head: int) -> "Mask":
+        """The mask of one head, without h and by_head."""
+        return Mask(at_head(self.tree, head))
+
+    @cached_property
+    def full(self) -> bool:
+        """Whether every key is seen, by proof: no mask need be applied."""
+        return form_of(self.tree) == TRUE
+
+    @cached_property
+    def band(self) -> Band | None:
+        """(before, after) if the mask is exactly -after <= q - k <= before for every head; None if it is not.
+
+        `causal` is Band(None, 0), `causal & window(before=3)` is Band(3, 0), `window(around=2)` is Band(2, 2).
+        """
+        form = form_of(self.tree)
+        return None if form in (TRUE, FALSE) else band_of(form)
+
+    def causal(self, *, length: int = 1024, heads: int | None = None) -> Witness | None:
+        """None if no query ever sees a later key; else the first pair (query, key, head) where one does.
+
+        Proved by structure (a factor `causal`, `k < q`, window(after=0), an | of such), for rows of any length, where
+        that succeeds. Else every pair of rows of `length` tokens is tried, which proves it for rows up to that length.
+        """
+        goal = form_of(Causal())
+        found = [self._seen_ahead(head, length) for head in self._heads(heads) if not implies(self._form(head), goal)]
+        return min((witness for witness in found if witness), default=None)
+
+    def behind(self) -> "Mask":
+        """This mask, and never a later key."""
+        parts = self.tree.parts if isinstance(self.tree, And) else (self.tree,)
+        return Mask(And((Causal(), *parts)))
+
+    def _form(self, head: int) -> Any:
+        return form_of(at_head(self.tree, head))
+
+    def _heads(self, heads: int | None) -> range:
+        """The heads that may differ: one where the mask does not name h."""
+        if "h" not in self.names:
+            return range(1)
+        return range(heads if heads is not None else max(self.values_by_head, default=16))
+
+    def _seen_ahead(self, head: int, length: int) -> Witness | None:
+        rows = Rows(self.tree, length, length, head, generous=True)
+        for q, row in enumerate(rows):
+            if ahead := row >> q + 1:
+                return Witness(q, q + (ahead & -ahead).bit_length(), head)
+        return None
+
+    def empty_rows(self, q_length: int, k_length: int | None = None, *, heads: int | None = None) -> Witness | None:
+        """The first query that sees no key, as (query, -1, head), or None. Its output is zeros."""
+        found = []
+        for head in self._heads(heads):
+            if self._never_blind(head, square=k_length is None or k_length >= q_length):
+                continue
+            rows = self.rows(q_length, k_length, head)
+            found += [Witness(q, -1, head) for q in [next((q for q, row in enumerate(rows) if not row), -1)] if q >= 0]
+        return min(found, default=None)
+
+    def _never_blind(self, head: int, *, square: bool) -> bool:
+        """Whether it is plain that every query sees the first key, or itself."""
+        keys: list[Integer] = [Number(0), Name("q")] if square else [Number(0)]
+        return any(form_of(with_key(at_head(self.tree, head), key)) == TRUE for key in keys)
+
+    def rows(self, q_length: int, k_length: int | None = None, head: int = 0) -> Rows:
+        """The mask of one head as bits: `for row in mask.rows(n)`, bit k of a row is key k."""
+        return Rows(self.tree, q_length, q_length if k_length is None else k_length, head)
+
+    def visible(self, q_length: int, k_length: int | None = None, *, heads: int = 1) -> int:
+        """Pairs that the mask shows, over all heads. Every token counts as one of a single document."""
+        if "h" not in self.names:
+            return heads * self.rows(q_length, k_length).visible()
+        return sum(self.rows(q_length, k_length, head).visible() for head in range(heads))
+
+    def shows_nothing(self, q_length: int, k_length: int | None = None, *, heads: int | None = None) -> bool:
+        """Whether no query of any head sees any key."""
+        square = k_length is None or k_length >= q_length
+        return not any(
+            self._never_blind(head, square=square) or any(self.rows(q_length, k_length, head))
+            for head in self._heads(heads)
+        )
+
+    def idle(self, q_length: int | None = None, k_length: int | None = None) -> list[Idle]:
+        """Terms that provably change nothing, for rows of any length or of at most the lengths given."""
+        return list(idle_terms(self.tree, Box(q_length, q_length if k_length is None else k_length)))
+
+    def picture(self, q_length: int = 16, k_length: int | None = None, head: int = 0, *, width: int = 32) -> list[str]:
+        """The lines of a drawing: queries down, keys to the right, a block where a key is seen."""
+        return draw(self.rows(q_length, k_length, head), width=width)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            _field, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+
+def parse(text: str) -> Mask:
+    """The mask that a text says. Raises MaskError with the column."""
+    return Mask(read_tree(text))
+
+
+def _field(value: Any) -> Mask:
+    if isinstance(value, Mask):
+        return value
+    if not isinstance(value, str):
+        context = {"rule": f"a mask is an expression, not {value!r}", "help": "write causal, or full", "column": 0}
+        raise PydanticCustomError("rule", "{rule}", context)
+    try:
+        return parse(value)
+    except MaskError as error:
+        context = {"rule": error.rule, "help": error.help, "column": error.column}
+        raise PydanticCustomError("rule", "{rule}", context) from None
+
+
+MaskField = Annotated[Mask, "a mask expression"]
+"""A field of a spec that holds a mask: read from its text, written as its text."""

@@ -1,0 +1,30 @@
+"""Rules between the sections of a spec, and remarks about what is allowed and worth a word."""
+
+from collections.abc import Iterator
+
+from attncli.spec.base import Fault
+from attncli.spec.rules import attention, stacks, tasks, training
+from attncli.spec.rules.notes import notes
+from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
+
+__all__ = ["Sections", "Where", "faults", "notes"]
+
+
+def faults(given: Sections) -> Iterator[Fault]:
+    """Every rule that is broken between the sections that are there."""
+    task, model, data, train, evaluate = given.task, given.model, given.data, given.train, given.evaluate
+    writer = task.stack if task is not None and task.kind in WRITERS else None
+    if model is not None:
+        yield from stacks.faults(model, writer if task is not None else "decoder")
+        for site in sites(model):
+            blind = site.name != "encoder" or not site.attention.mask.full  # a full encoder is a fault of the task
+            yield from attention.faults(site, writes=site.name == writer and blind)
+    if task is not None and model is not None:
+        yield from tasks.on_model(task, model)
+        yield from tasks.ties(task, model, given.tokenizer, data)
+    if task is not None and data is not None:
+        yield from tasks.on_data(task, data)
+    if task is not None and evaluate is not None:
+        yield from tasks.on_evaluation(task, evaluate, train, model)
+    if train is not None:
+        yield from training.faults(train, data, evaluate)

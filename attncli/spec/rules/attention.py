@@ -1,0 +1,96 @@
+"""What an attention must obey where it stands."""
+
+from collections.abc import Iterator
+
+from attncli.spec.base import Fault
+from attncli.spec.masks.predicates import Causal, Same
+from attncli.spec.masks.rules import mask_faults
+from attncli.spec.normalizers import Softmax
+from attncli.spec.positions import NoPosition
+from attncli.spec.recurrent import Recurrent
+from attncli.spec.rules.sections import Site
+from attncli.spec.scores import BiasedDot, Cosine, Dot, General, Location, ScaledDot
+
+COMPARED = (ScaledDot, Dot, Cosine, BiasedDot)
+"""Scores that multiply a query with a key feature by feature."""
+PRODUCTS = (ScaledDot, Dot, Cosine, General)
+"""Scores that the fused kernel computes: a dot product of something made of each side."""
+MOST_TRIED = 32768
+"""Tokens of the rows in which a mask is tried pair by pair where no proof is found."""
+
+
+def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
+    """Every rule that one attention breaks; `writes`: its stack predicts the tokens that it reads."""
+    yield from _widths(site)
+    yield from _score(site)
+    yield from _kernel(site)
+    if site.source is not None:
+        yield from _cross(site)
+    causal = writes and site.source is None
+    yield from _mask(site, causal=causal)
+
+
+def _mask(site: Site, *, causal: bool) -> Iterator[Fault]:
+    most, a = max(site.q_length, site.k_length), site.attention
+    lengths = {"q_length": min(site.q_length, MOST_TRIED), "k_length": min(site.k_length, MOST_TRIED)}
+    for fault in mask_faults(a.mask, heads=a.heads, causal=causal, **lengths):
+        if most <= MOST_TRIED or "in rows of at most" not in fault.rule:
+            yield Fault((*site.where, "mask"), fault.rule, fault.help)
+
+
+def _cross(site: Site) -> Iterator[Fault]:
+    if not isinstance(site.attention.position, NoPosition):
+        kind = site.attention.position.kind
+        rule = f"'{kind}' measures distances, and '{site.name}' and '{site.source}' share no positions"
+        yield Fault((*site.where, "position"), rule, "write position: none")
+    ahead = {node.word for node in site.attention.mask.tree.walk() if isinstance(node, (Causal, Same))}
+    for word in sorted(ahead):
+        rule = f"'{word}' compares places of one text, and '{site.name}' reads '{site.source}'"
+        yield Fault((*site.where, "mask"), rule, "write full, or arithmetic such as abs(q - k) <= 10")
+
+
+def _widths(site: Site) -> Iterator[Fault]:
+    """Without a map the states themselves are query, key, value or output, and their widths are what they are."""
+    a, maps = site.attention, site.attention.projections
+    raw = {"query": (site.d_query, a.heads, "heads"), "key": (site.d_key, a.kv_heads, "kv_heads"),
+           "value": (site.d_key, a.kv_heads, "kv_heads")}  # fmt: skip
+    for name, (wide, parts, word) in raw.items():
+        if name not in maps and wide % parts:
+            rule = f"{parts} do not divide the {wide} features of a raw {name}"
+            yield Fault((*site.where, word), rule, f"write {word} that divide {wide}, or a {name} map")
+            return
+    query = a.d_head if "query" in maps else site.d_query // a.heads
+    key = a.d_head if "key" in maps else site.d_key // a.kv_heads
+    value = a.d_value if "value" in maps else site.d_key // a.kv_heads
+    if a.d_head not in (query, key) or ("query" not in maps and "key" not in maps and a.d_head != query):
+        rule = f"without query and key maps a head is {query} wide, not {a.d_head}"
+        yield Fault((*site.where, "d_head"), rule, f"leave d_head out; it is {query}")
+    elif query != key and isinstance(a.score, COMPARED):
+        rule = f"'{a.score.kind}' needs queries and keys of one width, but they are {query} and {key} wide"
+        yield Fault((*site.where, "score"), rule, "write score: general or additive, or projections: [query, key]")
+    if a.d_value != value:
+        rule = f"without a value map a head mixes {value} features, not {a.d_value}"
+        yield Fault((*site.where, "d_value"), rule, f"leave d_value out; it is {value}")
+    if "output" not in maps and not isinstance(site.stack, Recurrent) and a.heads * value != site.d_query:
+        rule = f"without an output map {a.heads} heads of {value} must give the {site.d_query} features of the stack"
+        yield Fault((*site.where, "projections"), rule, "add output to the projections")
+
+
+def _score(site: Site) -> Iterator[Fault]:
+    score = site.attention.score
+    if isinstance(score, Location) and score.max_length < site.k_length:
+        read = site.source or site.name
+        rule = f"max_length {score.max_length} is less than the max_length of '{read}', {site.k_length}"
+        help = f"write max_length: {site.k_length} here, or max_length: {score.max_length} on '{read}'"
+        yield Fault((*site.where, "score", "max_length"), rule, help)
+
+
+def _kernel(site: Site) -> Iterator[Fault]:
+    a = site.attention
+    if a.kernel != "fused":
+        return
+    if not isinstance(a.score, PRODUCTS):
+        yield Fault((*site.where, "kernel"), f"the fused kernel has no score '{a.score.kind}'", "write kernel: auto")
+    if not isinstance(a.normalizer, Softmax):
+        rule = f"the fused kernel has no normalizer '{a.normalizer.kind}'"
+        yield Fault((*site.where, "kernel"), rule, "write kernel: auto")

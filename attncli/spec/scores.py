@@ -1,0 +1,62 @@
+"""How well a query fits a key. Mirrored by attncli/nn/scores.py."""
+
+from typing import Annotated, Literal
+
+from attncli.spec.base import Count, Derived, Kinds, Positive, Spec
+
+
+class ScaledDot(Spec):
+    """scale q.k, with scale 1/sqrt(d_head) unless another is written. Vaswani et al. 2017, arXiv:1706.03762, eq. 1.
+
+    `scale: learned` is one number a head that starts at 1/sqrt(d_head).
+    """
+
+    kind: Literal["scaled_dot"] = "scaled_dot"
+    scale: Annotated[Positive | Literal["learned"], Derived("1/sqrt(d_head)")]
+
+
+class Dot(Spec):
+    """q.k, unscaled. Luong et al. 2015, arXiv:1508.04025, eq. 8 "dot"."""
+
+    kind: Literal["dot"] = "dot"
+
+
+class Cosine(Spec):
+    """temperature cos(q, k). Henry et al. 2020, arXiv:2010.04245, eq. 4; one temperature a head where it is learned."""
+
+    kind: Literal["cosine"] = "cosine"
+    temperature: Positive | Literal["learned"] = "learned"
+
+
+class General(Spec):
+    """q W k, unscaled, with a W for each head. Luong et al. 2015, arXiv:1508.04025, eq. 8 "general"."""
+
+    kind: Literal["general"] = "general"
+
+
+class BiasedDot(Spec):
+    """(q.k + w_q.q + w_v.v) / sqrt(d_head): the founding article's "additive" attention (4.1.2).
+
+    The query term is the same for every key of a row, so softmax cancels it; the value term moves the weights.
+    """
+
+    kind: Literal["biased_dot"] = "biased_dot"
+
+
+class Additive(Spec):
+    """w.tanh(Q q + K k), each head with its own Q, K and w. Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2."""
+
+    kind: Literal["additive"] = "additive"
+    d_hidden: Annotated[Count, Derived("d_head")]
+    """Width of the tanh layer of one head."""
+
+
+class Location(Spec):
+    """W q: one score for each key position, whatever the key holds. Luong et al. 2015, arXiv:1508.04025, eq. 9."""
+
+    kind: Literal["location"] = "location"
+    max_length: Count
+    """Keys that the table has; a longer input is refused."""
+
+
+Score = Annotated[ScaledDot | Dot | Cosine | General | BiasedDot | Additive | Location, Kinds("score")]

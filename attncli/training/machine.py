@@ -1,0 +1,111 @@
+"""Where a run is computed: device, threads, precision, random numbers, and a record of all that decides its bits."""
+
+import platform
+import subprocess
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from attncli import __version__
+from attncli.errors import InputError
+from attncli.spec.seeds import mix
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is a CUDA device where there is one, else Apple's, else the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(name, False):
+        rule = f"--device {name}: torch {torch.__version__} sees no such device here"
+        raise InputError(rule, help="use --device auto")
+    return torch.device(name)
+
+
+def use_threads(threads: int | None) -> None:
+    """Set the threads of one operation; without a number torch's own choice stays.
+
+    Numbers too small for the normal form are flushed to zero: they cost a hundred times the time and mean nothing here.
+    The mode belongs to a thread and is inherited, so this must run before the first operation starts the others.
+    """
+    torch.set_flush_denormal(True)
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def seed_random(seed: int, *purpose: str | int) -> None:
+    """Start torch's generators from the run's seed and a purpose.
+
+    torch.manual_seed does the same and a hundred times slower, since it looks for every backend.
+    """
+    number = mix(seed, *purpose)
+    torch.default_generator.manual_seed(number)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(number)
+    elif torch.backends.mps.is_available():
+        torch.mps.manual_seed(number)
+
+
+def low_precision(precision: Literal["auto", "float32", "bf16", "fp16"], device: torch.device) -> torch.dtype | None:
+    """The type of autocast, or None for float32 throughout."""
+    match precision:
+        case "bf16":
+            return torch.bfloat16
+        case "fp16":
+            return torch.float16
+        case "auto" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            return torch.bfloat16
+        case _:
+            return None
+
+
+def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[Any]:
+    """The context in which the model runs."""
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """All outside the spec that decides the bits of a run, and what a reader of it will want to know."""
+    return {
+        "attncli": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "cpu": _cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "commit": _commit(),
+    }
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory held so far, in megabytes: of the GPU, or resident in the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    import resource
+
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss counts bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _commit() -> str | None:
+    """The commit that the working folder is at, if it is in a git repository."""
+    if not any((folder / ".git").exists() for folder in (Path.cwd(), *Path.cwd().parents)):
+        return None
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None

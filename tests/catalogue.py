@@ -1,0 +1,145 @@
+"""One line for each kind of the language, in the language. Every law is held over all of them; a new kind adds a line.
+
+Each fragment says all that its kind can say, so that it also stands without a loader. Sizes fit heads of width 6 (4
+where `d_rotary` is 4) and rows of at most 32 tokens.
+"""
+
+SCORES = {
+    "scaled_dot": "{kind: scaled_dot, scale: 0.4}",
+    "scaled_dot, learned": "{kind: scaled_dot, scale: learned}",
+    "dot": "dot",
+    "cosine": "cosine",
+    "cosine, fixed": "{kind: cosine, temperature: 5}",
+    "general": "general",
+    "biased_dot": "biased_dot",
+    "additive": "{kind: additive, d_hidden: 9}",
+    "location": "{kind: location, max_length: 32}",
+}
+
+NORMALIZERS = {
+    "softmax": "softmax",
+    "sum, relu": "{kind: sum, activation: relu}",
+    "sum, absolute": "{kind: sum, activation: absolute}",
+    "sum, square": "{kind: sum, activation: square}",
+    "sum, softplus": "{kind: sum, activation: softplus}",
+    "sparsemax": "sparsemax",
+    "entmax": "{kind: entmax, alpha: 1.5}",
+    "entmax, 1.2": "{kind: entmax, alpha: 1.2}",
+    "entmax, 2": "{kind: entmax, alpha: 2.0}",
+}
+
+HEADS = {
+    "one head": "{heads: 1, kv_heads: 1, d_head: 6}",
+    "three heads": "{heads: 3, kv_heads: 3, d_head: 4}",
+    "grouped": "{heads: 4, kv_heads: 2, d_head: 6}",
+    "multi-query": "{heads: 4, kv_heads: 1, d_head: 6, bias: [query, value]}",
+    "wide values": "{heads: 4, kv_heads: 2, d_head: 6, d_value: 7}",
+    "wide values, forced": "{heads: 4, kv_heads: 2, d_head: 6, d_value: 7, kernel: fused}",
+    "no maps": "{heads: 4, kv_heads: 4, projections: none}",
+    "maps of query and key": "{heads: 4, kv_heads: 4, d_head: 5, projections: [query, key]}",
+    "maps of value and output": "{heads: 2, kv_heads: 2, d_value: 5, projections: [value, output]}",
+}
+"""Widths and maps of an attention in a stack of width 12."""
+
+MASKS = (
+    "full",
+    "causal",
+    "causal & window(before=2)",
+    "causal & block(3)",
+    "causal & dilated(2)",
+    "causal & (window(before=1) | first(1))",
+    "causal & (window(before=0) | global(2))",
+    "causal & same(document)",
+    "causal & window(before=by_head(0, 1, 2, 3))",
+    "h % 2 == 0 & causal | h % 2 == 1 & causal & window(before=1)",
+    "k < q",  # the first row sees nothing
+    "causal & k % 3 != 0",
+    "0 <= q - k <= 3 & ~(q - k == 1)",
+    "window(around=1)",
+    "window(before=0, after=2)",
+    "first(2)",
+    "global(1)",
+    "block(2)",
+    "dilated(2)",
+    "same(document)",
+    "~causal",  # the last row sees nothing
+    "abs(q - k) <= min(2, h)",
+    "k >= k_length - 2",
+    "q + k < q_length",
+)
+"""Masks of four heads; attncli.spec.masks tells which of them are causal."""
+
+POSITIONS = {
+    "none": "none",
+    "rotary": "{kind: rotary, layout: half, d_rotary: 6}",
+    "rotary, interleaved": "{kind: rotary, layout: interleaved, d_rotary: 6}",
+    "rotary, partial": "{kind: rotary, layout: half, d_rotary: 4, base: 100.0}",
+    "alibi": "{kind: alibi, slopes: fixed}",
+    "alibi, learned": "{kind: alibi, slopes: learned}",
+    "t5": "{kind: t5, buckets: 8, max_distance: 12, share: stack}",
+    "t5, layer": "{kind: t5, buckets: 8, max_distance: 12, share: layer}",
+}
+"""Of an attention."""
+
+ABSOLUTE = {
+    "none": "none",
+    "sinusoidal": "{kind: sinusoidal, layout: interleaved}",
+    "sinusoidal, concatenated": "{kind: sinusoidal, layout: concatenated, base: 500.0}",
+    "learned": "learned",
+}
+"""Positions of an input."""
+
+FEEDFORWARDS = ("swiglu", "geglu", "relu", "gelu", "gelu_tanh", "silu")
+
+NORMS = {
+    "rms_norm": "{kind: rms_norm, epsilon: 1.0e-3}",
+    "layer_norm": "{kind: layer_norm, epsilon: 1.0e-3, bias: true}",
+    "layer_norm, no bias": "{kind: layer_norm, epsilon: 1.0e-3, bias: false}",
+    "none": "none",
+}
+
+INITS = {
+    "fan_in": "{kind: fan_in, gain: 1.5, residual: by_depth}",
+    "fan_in, plain": "{kind: fan_in, gain: 1.5, residual: plain}",
+    "normal": "{kind: normal, std: 0.05, residual: by_depth}",
+    "normal, plain": "{kind: normal, std: 0.05, residual: plain}",
+    "xavier_uniform": "{kind: xavier_uniform, gain: 0.7}",
+    "uniform": "{kind: uniform, bound: 0.2}",
+}
+
+POOLINGS = {
+    "mean": "mean",
+    "cls": "{kind: cls, dense: tanh}",
+    "last": "{kind: last, dense: gelu}",
+    "max": "max",
+    "attention": "{kind: attention, heads: 2, queries: 3, score: {kind: additive, d_hidden: 5}, normalizer: sparsemax}",
+    "attention, location": "{kind: attention, heads: 4, queries: 2, score: {kind: location, max_length: 32}}",
+}
+
+CELLS = ("gru", "lstm")
+
+DIRECTIONS = {
+    "forward": "forward",
+    "backward": "backward",
+    "both": "{kind: both, merge: concatenate}",
+    "both, sum": "{kind: both, merge: sum}",
+}
+
+WRITERS = {
+    "Luong": "{query: state, input_feeding: none, readout: {kind: dense, activation: tanh}}",
+    "Luong, feeding": "{query: state, input_feeding: readout, readout: {kind: dense, activation: relu}}",
+    "Luong, context": "{query: state, input_feeding: context, readout: state}",
+    "Bahdanau": "{query: previous_state, input_feeding: context, readout: {kind: dense, activation: none}}",
+    "Bahdanau, late": "{query: previous_state, input_feeding: none, readout: dense}",
+    "Bahdanau, readout": "{query: previous_state, input_feeding: {kind: readout, combine: linear}, readout: dense}",
+    "article": "{query: input_and_previous_state, input_feeding: {kind: context, combine: relu}, readout: state}",
+}
+"""What a recurrent decoder with attention asks, feeds back and gives to the head."""
+
+BRIDGES = {
+    "dense": "{kind: dense, of: final, activation: tanh}",
+    "dense, backward": "{kind: dense, of: backward, activation: relu}",
+    "dense, mean": "{kind: dense, of: mean, activation: none}",
+    "copy": "copy",
+    "none": "none",
+}

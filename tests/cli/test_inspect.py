@@ -1,0 +1,139 @@
+"""`attncli inspect` on a run that was trained: what it prints, what it writes, and its exit codes."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from attncli.cli import commands
+
+SPEC = """
+name: tiny
+task: seq2seq
+model: {d_model: 12, max_length: 16, attention: {heads: 2}, encoder: {layers: 1}, decoder: {layers: 1}}
+tokenizer: characters
+data: {train: pairs.tsv}
+train: {duration: 1, batch: {kind: sequences, size: 2}}
+evaluate: {decoding: {kind: beam, size: 3}}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of one step."""
+    folder = tmp_path_factory.mktemp("inspect")
+    (folder / "pairs.tsv").write_text("source\ttarget\nabc\t你好\ncab\t好你\n", "utf-8")
+    (folder / "tiny.yaml").write_text(SPEC)
+    trained = attncli("train", str(folder / "tiny.yaml"), "--run", str(folder / "run"), "--device", "cpu", "-q")
+    assert trained.exit_code == 0, trained.output
+    return folder / "run"
+
+
+def attncli(*words: str) -> Result:
+    return CliRunner().invoke(commands, list(words), env={"COLUMNS": "80"})
+
+
+def inspect(run: Path, *words: str) -> Result:
+    return attncli("inspect", str(run), "--device", "cpu", *words)
+
+
+def test_without_a_folder_it_draws_the_cross_attention_and_says_how_to_export(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--target", "你好")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["source: abc", "target: 你好"]
+    assert re.fullmatch(r"decoder\.0\.cross_attention · head [01] of 2", lines[2])
+    assert any(line.startswith("   你 ") for line in lines)
+    assert lines[-1] == "all maps, and a page to look at them: add --out FOLDER"
+
+
+def test_a_folder_gets_page_and_data_and_the_page_s_place_is_printed(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "maps"
+    done = inspect(run, "--text", "abc", "--text", "b", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == f"6 maps of 2 texts in {out}"
+    assert re.match(r"certified: max\|rows - 1\| \d\.\de-\d\d, max\|map V - output\| ", done.stdout.splitlines()[1])
+    assert done.stdout.splitlines()[-1] == f"open {out / 'attention.html'}"
+    assert sorted(path.name for path in out.iterdir()) == ["attention.html", "attention.json", "manifest.json"]
+    found = json.loads((out / "attention.json").read_text("utf-8"))
+    assert found["certified"] is True
+    assert found["about"]["checkpoint"] == "best (step 1)"
+    sample = found["samples"][1]
+    assert sample["texts"]["source"] == "b"
+    assert sample["decoding"] == "beam of 3"
+    assert sample["replay_error"] < 1e-4
+    for attention in sample["attentions"]:
+        np.testing.assert_allclose(np.array(attention["weights"]).sum(-1), 1, atol=1e-5)
+
+
+def test_every_format_is_written(run: Path, tmp_path: Path) -> None:
+    done = inspect(run, "--text", "abc", "--only", "*.cross_attention", "--out", str(tmp_path), "--format", "all")
+    assert done.exit_code == 0, done.output
+    stem = "0-decoder.0.cross_attention"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*(f"attention.{kind}" for kind in ("csv", "html", "json", "npz", "safetensors")), f"{stem}.png", f"{stem}.svg",
+         "manifest.json"]
+    )  # fmt: skip
+
+
+def test_a_folder_with_maps_is_refused_before_the_model_is_loaded(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "attention.html").write_text("mine")
+    done = inspect(run / "nowhere", "--text", "abc", "--out", str(tmp_path))
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"{tmp_path}: there are maps in this folder already\nhelp: add --force")
+    assert (tmp_path / "attention.html").read_text() == "mine"
+
+
+def test_json_has_tokens_certificates_and_statistics(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--decoding", "greedy", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["files"] == []
+    first = found["samples"][0]["attentions"][0]
+    assert (first["address"], first["keys"]) == ("encoder.0.attention", ["a", "b", "c", "[EOS]"])
+    assert first["certificate"]["holds"] is True
+    assert len(first["statistics"]["information"]) == 2
+
+
+def test_the_n_best_of_a_beam_are_samples(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--n-best", "2", "--json")
+    assert [one["decoding"] for one in json.loads(done.stdout)["samples"]] == ["beam of 3, 1 of 2", "beam of 3, 2 of 2"]
+
+
+def test_maps_that_fail_are_written_and_the_exit_code_is_three(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attncli.nn.kernels import fused
+
+    honest = fused.attend
+    monkeypatch.setattr(fused, "attend", lambda *parts, **options: honest(*parts, **options) * 1.01)
+    done = inspect(run, "--text", "abc", "--target", "好", "--out", str(tmp_path))
+    assert done.exit_code == 3
+    assert "the maps are not certified: they are not what the kernel computed" in done.stderr
+    assert "sample 0: encoder.0.attention: max|map V - output| is " in done.stderr
+    assert "certified:" not in done.stdout
+    assert json.loads((tmp_path / "manifest.json").read_text())["certified"] is False
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    ([], "there is no text to look at"),
+    (["--text", "abc", "--format", "pdf"], "there is no format 'pdf'; choose from html, json, csv, npz, safetensors,"),
+    (["--text", "abc", "--only", "nothing"], "--only nothing: no attention has such an address"),
+    (["--text", "abc", "--generate", "3"], "--generate: a seq2seq model continues no text"),
+    (["--text", "abcabcabcabcabcabc"], "'source' has 19 tokens"),
+    (["--text", "abc", "--checkpoint", "7"], "there is no checkpoint '7'"),
+])  # fmt: skip
+def test_wrong_input_is_exit_two_with_its_way_out(run: Path, words: list[str], message: str) -> None:
+    done = inspect(run, *words)
+    assert done.exit_code == 2
+    assert message in done.stderr.replace("\n", " ")
+    assert done.stdout == ""
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    done = inspect(tmp_path, "--text", "abc")
+    assert done.exit_code == 2
+    assert "this is no run folder" in done.stderr

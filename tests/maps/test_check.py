@@ -1,0 +1,152 @@
+"""The certificate says no where a map is not what the kernel did, whichever part of the record is wrong."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from attncli.maps.check import certificate, rebuilt, take, tolerance
+from attncli.maps.record import Certificate
+from attncli.nn.normalizers import Softmax, Sum
+from attncli.nn.scores import Product
+from attncli.nn.view import Record
+from attncli.streams import stream
+from tests.nn import models
+
+B, H, Q, K, E = 2, 3, 4, 5, 6
+
+
+def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed: Any) -> Record:
+    """What a fused kernel would tell, computed here in plain steps."""
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(B, H, n, E) for n in (Q, K, K))
+    logits = query @ key.transpose(2, 3) * sharp
+    if visible is not None:
+        logits = logits.masked_fill(~visible, -torch.inf)
+    lse = logits.logsumexp(-1)
+    output = (logits.softmax(-1).nan_to_num(0.0)) @ value
+    attention = SimpleNamespace(score=Product(scale=sharp), normalizer=Softmax())
+    parts: dict[str, Any] = {
+        "address": "a", "attention": attention, "query": query, "key": key, "value": value, "visible": visible,
+        "bias": None, "lse": lse, "weights": None, "output": output, "query_positions": torch.arange(Q)[None],
+        "key_positions": torch.arange(K)[None], "query_real": None, "key_real": None, "kernel": "fused",
+    }  # fmt: skip
+    changes = {name: change(parts[name]) if callable(change) else change for name, change in changed.items()}
+    return Record(**parts | changes)
+
+
+def certify(one: Record) -> Certificate:
+    taken = take(one)
+    parts = (part[0] for part in (taken.weights, taken.row_error, taken.output_error, taken.forbidden, taken.empty))
+    return certificate(
+        *parts, row_tolerance=float(taken.row_tolerance[0]), output_tolerance=float(taken.output_tolerance[0]),
+        rows=tuple("abcd"),
+    )  # fmt: skip
+
+
+def test_an_honest_record_holds_and_its_row_sums_are_measured() -> None:
+    found = certify(record())
+    assert found.holds
+    assert 0 < found.row_sum_error < 1e-5
+    assert 0 < found.output_error < found.output_tolerance
+
+
+def test_a_wrong_log_sum_exp_is_seen_in_the_row_sums() -> None:
+    found = certify(record(lse=lambda lse: lse + 0.01))
+    assert found.row_sum_error == pytest.approx(0.01, rel=0.1)
+    assert any(fault.startswith("max|rows - 1| is 1.0e-02, above 1.0e-05") for fault in found.faults())
+
+
+def test_a_wrong_output_is_seen_and_the_worst_row_is_named() -> None:
+    def spoil(output: torch.Tensor) -> torch.Tensor:
+        output = output.clone()
+        output[0, 1, 2, 3] += 0.5
+        return output
+
+    found = certify(record(output=spoil))
+    assert found.output_error == pytest.approx(0.5, rel=1e-3)
+    assert found.worst == "head 1, query 2 'c'"
+    assert next(found.faults()).startswith("max|map V - output| is 5.0e-01, above ")
+
+
+@pytest.mark.parametrize("part", ["query", "key", "value"])
+def test_a_wrong_tensor_is_seen(part: str) -> None:
+    assert not certify(record(**{part: lambda x: x + 0.1 * torch.randn_like(x)})).holds
+
+
+def test_a_kernel_that_looked_where_the_mask_forbids_is_seen() -> None:
+    visible = torch.ones(1, 1, Q, K, dtype=torch.bool).tril()
+    told = record()._replace(visible=visible)
+    assert certify(record(visible=visible)).holds
+    assert certify(told).row_sum_error > 0.1
+
+
+def test_weights_that_the_kernel_hands_over_are_checked_against_the_mask() -> None:
+    visible = torch.ones(1, 1, Q, K, dtype=torch.bool).tril()
+    weights = rebuilt(record()).weights.float()
+    found = certify(record(visible=visible)._replace(weights=weights, lse=None))
+    assert found.forbidden_weight > 0.01
+    assert any("where the mask lets nothing through" in fault for fault in found.faults())
+
+
+def test_weights_that_are_no_number_are_counted() -> None:
+    weights = rebuilt(record()).weights.float()
+    weights[0, 2, 1, 0] = torch.nan
+    found = certify(record(weights=weights))
+    assert found.not_finite == 1
+    assert "1 weights are no finite number" in list(found.faults())
+    assert found.worst.startswith("head 2, query 1")
+
+
+def test_a_row_that_sees_no_key_is_empty_and_no_fault() -> None:
+    visible = torch.ones(1, 1, Q, K, dtype=torch.bool).tril(-1)
+    found = certify(record(visible=visible))
+    assert found.holds
+    assert found.empty_rows == H
+
+
+def test_a_row_of_zeros_is_a_fault_of_softmax_and_none_of_a_sum() -> None:
+    weights, output = rebuilt(record()).weights.float(), record().output.clone()
+    weights[:, :, 0], output[:, :, 0] = 0, 0
+    assert certify(record(weights=weights, output=output)).row_sum_error == 1
+    attention = SimpleNamespace(score=Product(scale=1.0), normalizer=Sum(activation="relu"))
+    found = certify(record(weights=weights, output=output, attention=attention))
+    assert found.holds
+    assert found.empty_rows == H
+
+
+def test_padding_keys_have_no_weight_whatever_the_mask_says() -> None:
+    real = torch.tensor([[True] * 4 + [False]] * B)
+    found = certify(record(key_real=real))
+    assert found.forbidden_weight > 0
+
+
+@pytest.mark.parametrize("sharp", [100.0, 1e4, 1e6])
+def test_large_scores_are_bounded_by_their_own_last_place_and_rows_still_sum_to_one(sharp: float) -> None:
+    taken = take(record(sharp=sharp))
+    assert (taken.weights.sum(-1) - 1).abs().max() < 1e-5
+    assert (taken.row_error.amax((1, 2)) <= taken.row_tolerance).all()
+    assert (taken.output_error.amax((1, 2)) <= taken.output_tolerance).all()
+    assert (taken.row_tolerance > 1e-5).all()
+
+
+@pytest.mark.parametrize(("dtype", "size", "expected"), [
+    (torch.float32, 3.0, 3e-5),
+    (torch.bfloat16, 3.0, 2 * 2.0**-7 * 2),
+    (torch.float16, 0.75, 2 * 2.0**-10 / 2),
+    (torch.float16, 0.0, 0.0),
+])  # fmt: skip
+def test_tolerances_are_relative_and_two_units_in_the_last_place_of_half_types(
+    dtype: torch.dtype, size: float, expected: float
+) -> None:
+    assert tolerance(dtype, size) == pytest.approx(expected)
+
+
+def test_a_bias_is_part_of_the_score() -> None:
+    model = models.build(models.transformer(position="alibi"), dtype=torch.float32)
+    seen: list[Record] = []
+    model({"source": stream([[5, 6, 3]], pad=0), "target": stream([[2, 7]], pad=0)}, seen.append)
+    biased = next(one for one in seen if one.bias is not None)
+    assert certify(biased).holds
+    assert not certify(biased._replace(bias=None)).holds

@@ -1,0 +1,105 @@
+"""The law of stitching: a text that was searched for has the maps that it has when it is read at once."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from attncli.decoding import decode
+from attncli.maps.generation import Written, capture_generated, replay_error
+from attncli.nn.model import Model
+from attncli.spec.training import Beam, Decoding, Greedy, Sample
+from attncli.streams import Batch, stream
+from tests.nn import models
+
+TEXTS = models.writers()
+BEAM = Beam(size=3, n_best=3, max_length=7)
+WRITERS = [
+    "position rotary", "position alibi", "position t5", "heads grouped", "normalizer sparsemax", "input learned",
+    "mask causal & window(before=2)", "mask k < q", "score additive", "recurrent encoder", "recurrent Luong gru",
+    "recurrent Luong, feeding lstm", "recurrent Bahdanau gru", "recurrent article gru", "recurrent heads",
+]  # fmt: skip
+
+
+def pieces(field: str, ids: Sequence[int]) -> list[str]:
+    return [f"{field[0]}{token}" for token in ids]
+
+
+def generated(model: Model, batch: Batch, decoding: Decoding) -> list[list[Written]]:
+    search = partial(decode, model, batch, decoding, bos=2, eos=3, pad=0, max_length=32)
+    return capture_generated(model, batch, pieces, lambda tap: search(tap=tap), bos=2, eos=3)
+
+
+def sources() -> Batch:
+    return {"source": models.batch()["source"]}
+
+
+def language_model() -> Model:
+    text = models.tiny("{decoder: {d_model: 12, layers: 2}, attention: {heads: 2}}", "language_model")
+    return models.build(text)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_beam_is_stitched_to_what_a_replay_shows(name: str) -> None:
+    model, batch = models.build(TEXTS[name]), sources()
+    found = generated(model, batch, BEAM)
+    assert [len(hypotheses) for hypotheses in found] == [3] * len(batch["source"].values)
+    for row, hypotheses in enumerate(found):
+        for written in hypotheses:
+            assert replay_error(model, batch, row, written) < 1e-5
+            assert {one.address for one in written.maps} == set(model.attentions())
+            assert all(one.certificate.holds for one in written.maps)
+
+
+def test_beams_of_the_test_are_reordered_and_leave_the_batch_at_unlike_times() -> None:
+    """The test above would prove little if they were not."""
+    found = generated(models.build(TEXTS["position rotary"]), sources(), BEAM)
+    rows = [written.text.hypothesis.rows for hypotheses in found for written in hypotheses]
+    assert any(len(set(one)) > 1 for one in rows)
+
+
+@pytest.mark.parametrize("decoding", [Greedy(max_length=6), Sample(max_length=6), BEAM], ids=lambda one: one.kind)
+def test_prompts_of_unlike_lengths_are_continued_without_their_padding(decoding: Decoding) -> None:
+    model, batch = language_model(), {"text": stream([[2, 5, 6, 7], [2, 8], [2, 9, 10, 11, 12]], pad=0)}
+    for row, hypotheses in enumerate(generated(model, batch, decoding)):
+        for written in hypotheses:
+            prompt = batch["text"].values[row][batch["text"].real[row]].tolist()
+            read = [*prompt, *written.text.written[:-1]]
+            assert replay_error(model, batch, row, written) < 1e-5
+            for one in written.maps:
+                assert one.queries == one.keys == tuple(pieces("text", read))
+                assert one.writes == tuple(pieces("text", [*prompt[1:], *written.text.written]))
+                assert one.steps == (0,) * len(prompt) + tuple(range(1, len(written.text.written)))
+                assert not np.triu(one.weights, 1).any()
+
+
+@pytest.mark.parametrize("decoding", [Greedy(max_length=5), Sample(max_length=5)], ids=lambda one: one.kind)
+@pytest.mark.parametrize("name", ["position rotary", "recurrent Bahdanau gru"])
+def test_other_searches_are_stitched_too(name: str, decoding: Decoding) -> None:
+    model, batch = models.build(TEXTS[name]), sources()
+    for row, (written,) in enumerate(generated(model, batch, decoding)):
+        assert replay_error(model, batch, row, written) < 1e-5
+        cross = written.maps[-1]
+        assert cross.queries == tuple(pieces("target", [2, *written.text.written[:-1]]))
+        assert cross.writes == tuple(pieces("target", written.text.written))
+        assert cross.keys == tuple(pieces("source", models.SOURCES[row]))
+
+
+def test_a_replay_finds_a_row_that_was_stitched_from_the_wrong_beam() -> None:
+    model, batch = models.build(TEXTS["position rotary"]), sources()
+    written = generated(model, batch, BEAM)[1][0]
+    cross = written.maps[-1]
+    wrong = cross.weights.copy()
+    wrong[:, -1] = np.roll(wrong[:, -1], 1, axis=-1)
+    spoilt = type(cross)(**{**vars(cross), "weights": wrong})
+    assert replay_error(model, batch, 1, Written(written.text, (*written.maps[:-1], spoilt))) > 1e-3
+
+
+def test_maps_of_the_source_are_the_sentence_s_own() -> None:
+    model, batch = models.build(TEXTS["position rotary"]), sources()
+    together = generated(model, batch, BEAM)[2][0].maps[0]
+    alone = generated(model, {"source": batch["source"].select(torch.tensor([2]))}, BEAM)[0][0].maps[0]
+    assert together.queries == alone.queries == tuple(pieces("source", models.SOURCES[2]))
+    np.testing.assert_allclose(together.weights, alone.weights, atol=1e-6)

@@ -1,0 +1,193 @@
+"""Whole models of every kind, small, in float64, with no weight at a special value; and batches of unlike sizes."""
+
+from functools import cache
+
+import torch
+import yaml
+from torch import nn
+
+from attncli.nn.model import Model, build_model, token_fields
+from attncli.spec.load import load_text
+from attncli.spec.masks import parse
+from attncli.spec.run import Run
+from attncli.spec.sizes import Sizes
+from attncli.streams import Batch, Stream, stream
+from tests import catalogue
+
+VOCABULARIES = {"source": 17, "target": 19, "text": 13}
+SOURCES = ([5, 6, 7, 8, 3], [9, 10, 3], [11, 12, 13, 3], [14, 3])
+TARGETS = ([2, 7, 8, 9], [2, 11, 18, 13, 14, 15], [2, 5], [2, 16, 6])
+
+
+def shake(module: nn.Module, *, seed: int = 0, size: float = 0.4) -> None:
+    """Draw every parameter, gains and biases too, so that none hides behind a 0 or a 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(drawn * size)
+
+
+def tiny(model: str, task: str = "seq2seq") -> str:
+    """A spec with this model, a mapping in YAML."""
+    return f"name: tiny\ntask: {task}\nmodel: {model}\ntokenizer: {{kind: words, vocabulary: 17}}\n"
+
+
+@cache
+def run_of(text: str, *overrides: str) -> Run:
+    """The run of a spec."""
+    return load_text(text, overrides).run
+
+
+def build(text: str, *overrides: str, seed: int = 0, dtype: torch.dtype = torch.float64, labels: int = 3) -> Model:
+    """The model of a spec with drawn weights, ready for evaluation."""
+    run = run_of(text, *overrides)
+    sizes = Sizes({field: VOCABULARIES[field] for field in token_fields(run)}, labels)
+    model = build_model(run, sizes)
+    shake(model, seed=seed)
+    return model.to(dtype).eval()
+
+
+def batch(*rows: int, left: bool = False) -> Batch:
+    """The sentences named (all without a name), sources and targets, with labels."""
+    chosen = rows or range(len(SOURCES))
+    sources, targets = [SOURCES[row] for row in chosen], [TARGETS[row] for row in chosen]
+    return {
+        "source": stream(sources, pad=0, left=left),
+        "target": stream(targets, pad=0, left=left),
+        "labels": stream([[*target[1:], 3] for target in targets], pad=-100, left=left),
+    }
+
+
+def packed(rows: tuple[tuple[int, ...], ...], sentences: tuple[list[int], ...]) -> Stream:
+    """Several sentences in each row, then padding."""
+    width = max(sum(len(sentences[one]) for one in row) for row in rows) + 1
+    values = torch.zeros(len(rows), width, dtype=torch.long)
+    positions, documents = torch.zeros_like(values), torch.full_like(values, -1)
+    for i, row in enumerate(rows):
+        at = 0
+        for document, one in enumerate(row):
+            place = slice(at, at + len(sentences[one]))
+            values[i, place] = torch.tensor(sentences[one])
+            positions[i, place] = torch.arange(len(sentences[one]))
+            documents[i, place] = document
+            at = place.stop
+    return Stream(values, (documents >= 0).sum(1), positions, documents, padded=True, packed=True, plain=False)
+
+
+def transformer(
+    *,
+    score: str = "{kind: scaled_dot, scale: 0.4}",
+    normalizer: str = "softmax",
+    position: str = "none",
+    mask: str = "full",
+    heads: str = "{heads: 4, kv_heads: 2, d_head: 6}",
+    absolute: str = "none",
+    feedforward: str = "swiglu",
+    norm: str = "layer_norm",
+    place: str = "pre",
+    kernel: str = "auto",
+    tie: str = "none",
+    layers: int = 2,
+) -> str:
+    """An encoder and a decoder whose three attentions are all of these kinds."""
+    attention = {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kernel": kernel}
+    cross = "full" if "document" in mask or "q_length" in mask or "causal" in mask else mask
+    ahead = parse(mask).causal(length=32) is not None
+    model = {
+        "d_model": 12,
+        "max_length": 32,
+        "dropout": 0.1,
+        "bias": True,
+        "tie_embeddings": tie,
+        "norm": read(norm),
+        "norm_place": place,
+        "input": {"position": read(absolute)},
+        "feedforward": {"kind": feedforward, "d_ff": 10},
+        "attention": attention | read(heads),
+        "encoder": {"layers": layers, "attention": {"mask": mask}},
+        "decoder": {
+            "layers": layers,
+            "attention": {"mask": "causal" if ahead else mask},
+            "cross_attention": {"mask": cross},
+        },
+    }
+    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+
+
+def recurrent(
+    *,
+    cell: str = "gru",
+    direction: str = "{kind: both, merge: concatenate}",
+    writer: str = catalogue.WRITERS["Luong, feeding"],
+    bridge: str = "dense",
+    score: str = "{kind: additive, d_hidden: 9}",
+    normalizer: str = "softmax",
+    mask: str = "full",
+    heads: str = "{heads: 1, projections: none}",
+    encoder: str = "recurrent",
+    layers: int = 2,
+    d_hidden: int = 8,
+) -> str:
+    """A recurrent decoder that attends to a recurrent encoder, or to a Transformer."""
+    reader: dict[str, object] = {"kind": "recurrent", "cell": cell, "d_hidden": d_hidden, "layers": layers}
+    reader |= {"input": {"d_embedding": 5}, "direction": read(direction)}
+    if encoder == "transformer":
+        reader = {"d_model": 12, "layers": 1, "attention": {"heads": 2}, "feedforward": {"d_ff": 11}, "bias": True}
+    attention = read(heads) | {"score": read(score), "normalizer": read(normalizer), "mask": mask}
+    decoder = {"kind": "recurrent", "cell": cell, "d_hidden": 8, "layers": layers, "bridge": read(bridge)}
+    decoder |= read(writer) | {"input": {"d_embedding": 7}, "cross_attention": attention}
+    model = {"dropout": 0.1, "max_length": 32, "tie_embeddings": "none", "encoder": reader, "decoder": decoder}
+    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+
+
+def read(text: str) -> object:
+    """A fragment of the catalogue as data."""
+    return yaml.safe_load(text)
+
+
+def transformers() -> dict[str, str]:
+    """A Transformer for each line of the catalogue that one reads."""
+    found = {f"score {name}": transformer(score=score) for name, score in catalogue.SCORES.items()}
+    found |= {f"normalizer {name}": transformer(normalizer=kind) for name, kind in catalogue.NORMALIZERS.items()}
+    found |= {f"mask {mask}": transformer(mask=mask) for mask in catalogue.MASKS}
+    found |= {f"position {name}": transformer(position=kind) for name, kind in catalogue.POSITIONS.items()}
+    found |= {f"input {name}": transformer(absolute=kind) for name, kind in catalogue.ABSOLUTE.items()}
+    found |= {f"feedforward {kind}": transformer(feedforward=kind) for kind in catalogue.FEEDFORWARDS}
+    found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
+    for place in ("pre", "post"):
+        found |= {f"{place} {name}": transformer(norm=kind, place=place) for name, kind in catalogue.NORMS.items()}
+    mixed = "recurrent encoder"
+    found[mixed] = tiny(
+        "{tie_embeddings: none, encoder: {kind: recurrent, d_hidden: 5, direction: both}, "
+        "decoder: {d_model: 12, layers: 1, attention: {heads: 2}, feedforward: {d_ff: 10}}}"
+    )
+    return found
+
+
+def recurrents() -> dict[str, str]:
+    """A recurrent model for each line of the catalogue that one reads."""
+    found = {
+        f"{writer} {cell}": recurrent(writer=text, cell=cell)
+        for writer, text in catalogue.WRITERS.items()
+        for cell in catalogue.CELLS
+    }
+    found |= {f"direction {name}": recurrent(direction=kind) for name, kind in catalogue.DIRECTIONS.items()}
+    for name, kind in catalogue.BRIDGES.items():
+        way = "forward" if name == "copy" else "both"
+        found[f"bridge {name}"] = recurrent(bridge=kind, direction=way, cell="lstm")
+    for name, score in catalogue.SCORES.items():
+        maps = "none" if name in ("general", "additive", "location") else "[query, key]"
+        found[f"score {name}"] = recurrent(score=score, heads=f"{{heads: 2, d_head: 4, projections: {maps}}}")
+    found |= {f"normalizer {name}": recurrent(normalizer=kind) for name, kind in catalogue.NORMALIZERS.items()}
+    for mask in ("abs(q - k) <= 1", "first(2)", "k >= k_length - 2"):
+        found[f"mask {mask}"] = recurrent(mask=mask)
+        found[f"mask {mask}, all at once"] = recurrent(mask=mask, writer=catalogue.WRITERS["Luong"])
+    found["Transformer encoder"] = recurrent(encoder="transformer", bridge="{kind: dense, of: mean}")
+    found["heads"] = recurrent(heads="{heads: 4, kv_heads: 2, d_head: 6, d_value: 5, projections: all, bias: true}")
+    return found
+
+
+def writers() -> dict[str, str]:
+    """Every model that writes."""
+    return transformers() | {f"recurrent {name}": text for name, text in recurrents().items()}

@@ -1,0 +1,162 @@
+"""An attention of attncli.nn told again in plain Python by attncli.reference: another road to the same numbers."""
+
+import copy
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from attncli.nn import normalizers, positions, scores
+from attncli.nn.attention import Attention, build_attention
+from attncli.nn.normalizers import Normalizer
+from attncli.reference import attention as reference
+from attncli.reference import normalizers as reference_normalizers
+from attncli.reference import positions as reference_positions
+from attncli.reference import scores as reference_scores
+from attncli.spec.attention import MultiHead
+from tests.nn.models import read, shake
+
+Numbers = list[float]
+
+
+def attention(
+    *,
+    score: str = "{kind: scaled_dot, scale: 0.4}",
+    normalizer: str = "softmax",
+    position: str = "none",
+    mask: str = "full",
+    heads: str = "{heads: 4, kv_heads: 2, d_head: 6, d_value: 7}",
+    kernel: str = "auto",
+    dropout: float = 0.0,
+    d_query: int = 12,
+    d_memory: int = 12,
+    d_output: int = 11,
+    dtype: torch.dtype = torch.float64,
+) -> Attention:
+    """One attention with drawn weights, in evaluation."""
+    given = {"bias": True, "norm": "none", "norm_place": "pre", "dropout": dropout, "mask": mask, "kernel": kernel}
+    given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position)} | read(heads)
+    width = d_query // given["heads"]
+    given = {"kv_heads": given["heads"], "d_head": width} | given
+    given = {"d_value": given["d_head"]} | given
+    module = build_attention(MultiHead.model_validate(given), d_query=d_query, d_memory=d_memory, d_output=d_output)
+    shake(module)
+    return module.to(dtype).eval()
+
+
+def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
+    """The reference's answer for one row: x (q d) and memory (k d)."""
+    maps = reference.Projections(
+        *(_matrix(module.query, x.shape[1]), _matrix(module.key, memory.shape[1])),
+        *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
+        *(_bias(each) for each in (module.query, module.key, module.value, module.output)),
+    )
+    return reference.multi_head(
+        x.tolist(),
+        memory.tolist(),
+        maps,
+        heads=module.heads,
+        kv_heads=module.kv_heads,
+        score=score_of(module.score),
+        normalizer=normalizer_of(module.normalizer),
+        visible=visible,
+        bias=bias_of(module.position),
+        turn=turn_of(module.position),
+    )
+
+
+def _joined(module: Attention, d_memory: int) -> int:
+    if isinstance(module.value, nn.Linear):
+        return module.heads * module.value.out_features // module.kv_heads
+    return module.heads * d_memory // module.kv_heads
+
+
+def _matrix(map: nn.Module, width: int) -> list[Numbers]:
+    return map.weight.tolist() if isinstance(map, nn.Linear) else torch.eye(width).tolist()
+
+
+def _bias(map: nn.Module) -> Numbers | None:
+    return map.bias.tolist() if isinstance(map, nn.Linear) and map.bias is not None else None
+
+
+Score = Callable[[int, Numbers, list[Numbers], list[Numbers]], Numbers]
+
+
+def score_of(score: scores.Score) -> Score:
+    """A score of the reference with the weights of a module."""
+    own = {name: parameter.tolist() for name, parameter in score.named_parameters()}
+
+    def plain(head: int, query: Numbers, keys: list[Numbers], values: list[Numbers]) -> Numbers:
+        match score:
+            case scores.ScaledDot():
+                return reference_scores.scaled_dot(query, keys, scale=own["factor"][head])
+            case scores.Cosine():
+                learned = score.log_temperature is not None
+                temperature = min(math.exp(own["log_temperature"][head]), 100.0) if learned else score.scale
+                return reference_scores.cosine(query, keys, temperature=temperature)
+            case scores.General():
+                return reference_scores.general(query, keys, weight=own["weight"][head])
+            case scores.BiasedDot():
+                weights = {"of_query": own["query"][head], "of_value": own["value"][head]}
+                return reference_scores.biased_dot(query, keys, values, **weights)
+            case scores.Additive():
+                weights = {"of_query": own["query"][head], "of_key": own["key"][head], "weight": own["weight"][head]}
+                return reference_scores.additive(query, keys, **weights)
+            case scores.Location():
+                return reference_scores.location(query, len(keys), weight=own["weight"][head])
+            case scores.Product():
+                return reference_scores.scaled_dot(query, keys, scale=score.scale)
+        raise AssertionError(f"tell the oracle of {type(score).__name__}")
+
+    return plain
+
+
+def normalizer_of(normalizer: Normalizer) -> Callable[[Numbers], Numbers]:
+    """A normalizer of the reference like a module."""
+    match normalizer:
+        case normalizers.Softmax():
+            return reference_normalizers.softmax
+        case normalizers.Sum():
+            return partial(reference_normalizers.plain_sum, activation=normalizer.activation)
+        case normalizers.Sparsemax():
+            return reference_normalizers.sparsemax
+        case normalizers.Entmax():
+            return partial(reference_normalizers.entmax, alpha=normalizer.alpha)
+    raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
+
+
+def bias_of(position: positions.Relative) -> Callable[[int, int, int], float] | None:
+    """What a relative position adds to the score of (query, key, head)."""
+    match position:
+        case positions.Alibi():
+            fixed = reference_positions.alibi_slopes(position.heads)
+            slopes = fixed if position.slopes is None else position.slopes.tolist()
+            return lambda q, k, h: reference_positions.alibi(slopes[h], q, k)
+        case positions.T5():
+            table = position.table.weight.tolist()
+            sizes = {"buckets": position.buckets, "max_distance": position.max_distance}
+            bucket = partial(reference_positions.t5_bucket, two_sided=position.two_sided, **sizes)
+            return lambda q, k, h: table[bucket(k - q)][h]
+    return None
+
+
+def turn_of(position: positions.Relative) -> Callable[[Numbers, int], Numbers] | None:
+    """How a relative position turns a query or a key at a place."""
+    if not isinstance(position, positions.Rotary):
+        return None
+    base = position.rates[1] ** (-position.d_rotary / 2)
+    return lambda x, at: reference_positions.rotary(
+        x, at, base=base, d_rotary=position.d_rotary, layout=position.layout
+    )
+
+
+def moved(module: nn.Module, directions: dict[str, Tensor], by: float) -> Any:
+    """A copy whose parameters lie a step along the directions."""
+    other = copy.deepcopy(module)
+    with torch.no_grad():
+        for name, parameter in other.named_parameters():
+            parameter += by * directions[name]
+    return other

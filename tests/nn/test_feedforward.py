@@ -1,0 +1,54 @@
+"""Feed-forward maps against the reference."""
+
+import pytest
+import torch
+
+from attncli.nn.feedforward import Feedforward, build_feedforward
+from attncli.reference.feedforward import MapWeights, feedforward
+from attncli.spec.stacks import Layer
+from tests import catalogue
+from tests.nn.models import shake
+
+
+def built(kind: str, *, bias: bool = True, dropout: float = 0.0) -> Feedforward:
+    given = {"kind": kind, "d_ff": 7, "bias": bias, "dropout": dropout, "norm": "none", "norm_place": "pre"}
+    layer = Layer.model_validate({"order": ["feedforward"], "feedforward": given, "dropout": 0.0})
+    module = build_feedforward(layer.feedforward, d_model=5).double()
+    shake(module, size=0.8)
+    return module
+
+
+def weights(map: torch.nn.Linear) -> MapWeights:
+    return MapWeights(map.weight.tolist(), None if map.bias is None else map.bias.tolist())
+
+
+@pytest.mark.parametrize("kind", catalogue.FEEDFORWARDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_every_kind_is_that_of_the_reference(kind, bias):
+    module = built(kind, bias=bias)
+    gate = None if module.gate is None else weights(module.gate)
+    for x in torch.randn(6, 5, dtype=torch.float64):
+        expected = feedforward(x.tolist(), kind, hidden=weights(module.hidden), output=weights(module.output), gate=gate)
+        assert module(x).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-13)
+
+
+@pytest.mark.parametrize("kind", catalogue.FEEDFORWARDS)
+def test_gradients(kind):
+    module = built(kind)
+    x = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda *given: module(given[0]), (x, *module.parameters()))
+
+
+def test_gated_kinds_have_a_gate():
+    assert {kind for kind in catalogue.FEEDFORWARDS if built(kind).gate is not None} == {"swiglu", "geglu"}
+
+
+def test_dropout_falls_on_the_hidden_units():
+    module = built("relu", dropout=0.5)
+    torch.nn.init.eye_(module.output.weight)
+    torch.nn.init.zeros_(module.output.bias)
+    torch.nn.init.ones_(module.hidden.bias)
+    torch.nn.init.zeros_(module.hidden.weight)
+    x = torch.randn(40, 5, dtype=torch.float64)
+    assert module.eval()(x).unique().tolist() == [1.0]
+    assert module.train()(x).unique().tolist() == [0.0, 2.0]

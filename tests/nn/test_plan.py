@@ -1,0 +1,135 @@
+"""The plan is a pure function, every reason of it can be reached, and what it says of torch's kernels is true here."""
+
+import dataclasses
+import itertools
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from attncli.nn.kernels.plan import Choice, Traits, plan
+from attncli.nn.view import view_of_self
+from attncli.streams import stream
+from tests import catalogue
+from tests.nn.oracle import attention
+
+PLAIN = Traits(
+    product=True, softmax=True, bias="none", dropout=0.0, heads=4, kv_heads=2, d_head=6, d_value=6, mask="causal"
+)
+CPU = {"device": "cpu", "dtype": "float32"}
+DROPOUT = "on the CPU the fused kernel has no dropout on the weights; dropout: 0 would allow it"
+LEARNED = "on the CPU the fused kernel gives a learned bias no gradient; rotary would allow it"
+WIDE = "on the CPU the fused kernel needs d_value = d_head (7 and 6)"
+FUSED = "a dot product under softmax: the weights need not be held"
+
+REASONS = {
+    "nothing": ({}, "train", "fused", (FUSED,)),
+    "asked for": ({"wanted": "reference"}, "train", "reference", ("the spec asks for it",)),
+    "score": ({"product": False}, "eval", "reference", ("the score is no dot product",)),
+    "normalizer": ({"softmax": False}, "eval", "reference", ("the normalizer is not softmax",)),
+    "dropout": ({"dropout": 0.1}, "train", "reference", (DROPOUT,)),
+    "dropout rests": ({"dropout": 0.1}, "eval", "fused", (FUSED,)),
+    "learned bias": ({"bias": "learned"}, "train", "reference", (LEARNED,)),
+    "learned bias at rest": ({"bias": "learned"}, "eval", "fused", (FUSED,)),
+    "fixed bias": ({"bias": "fixed"}, "train", "fused", (FUSED,)),
+    "wide values": ({"d_value": 7}, "eval", "reference", (WIDE,)),
+    "several": ({"d_value": 7, "dropout": 0.1, "bias": "learned"}, "train", "reference", (DROPOUT, LEARNED, WIDE)),
+    "forced": ({"d_value": 7, "wanted": "fused"}, "eval", "fused", (FUSED, f"the spec asks for it, though {WIDE}")),
+    "forced in vain": ({"softmax": False, "wanted": "fused"}, "eval", "reference", ("the normalizer is not softmax",)),
+}
+
+
+@pytest.mark.parametrize(("traits", "phase", "kernel", "reasons"), REASONS.values(), ids=REASONS.keys())
+def test_every_reason_is_reached(traits, phase, kernel, reasons):
+    assert plan(dataclasses.replace(PLAIN, **traits), **CPU, phase=phase) == Choice(kernel, reasons)
+
+
+def test_what_binds_the_cpu_does_not_bind_other_devices():
+    traits = dataclasses.replace(PLAIN, dropout=0.1, bias="learned", d_value=7)
+    assert plan(traits, device="cuda", dtype="bfloat16", phase="train").kernel == "fused"
+    assert plan(dataclasses.replace(traits, softmax=False), device="cuda", dtype="bfloat16", phase="train").kernel == (
+        "reference"
+    )
+
+
+def all_traits() -> list[Traits]:
+    choices = itertools.product((True, False), (True, False), ("none", "fixed", "learned"), (0.0, 0.2), (6, 7),
+                                ("auto", "fused", "reference"))  # fmt: skip
+    return [
+        dataclasses.replace(PLAIN, product=p, softmax=s, bias=b, dropout=d, d_value=v, wanted=w)
+        for p, s, b, d, v, w in choices
+    ]
+
+
+def test_the_plan_always_says_why_and_keeps_its_promises():
+    for traits, phase in itertools.product(all_traits(), ("train", "eval")):
+        choice = plan(traits, **CPU, phase=phase)
+        assert choice.reasons
+        assert all(choice.reasons)
+        if choice.kernel == "fused":
+            assert traits.product and traits.softmax and traits.wanted != "reference"
+        if traits.wanted == "fused" and traits.product and traits.softmax:
+            assert choice.kernel == "fused"
+
+
+def test_the_plan_is_a_pure_function():
+    """The same answers in another process, which shares no cache, no clock and no hash seed with this one."""
+    ask = (
+        "from tests.nn.test_plan import CPU, all_traits, plan\n"
+        "print([plan(traits, **CPU, phase=phase) for traits in all_traits() for phase in ('train', 'eval')])"
+    )
+    told = [plan(traits, **CPU, phase=phase) for traits in all_traits() for phase in ("train", "eval")]
+    other = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == str(told)
+
+
+class Operations(TorchDispatchMode):
+    """The names of the operations that run inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.seen.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+FLASH = "_scaled_dot_product_flash_attention_for_cpu"
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("position", catalogue.POSITIONS.values(), ids=catalogue.POSITIONS.keys())
+@pytest.mark.parametrize("d_value", [6, 7])
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_the_kernel_that_runs_is_the_one_that_the_plan_names(training, position, d_value, dropout):
+    """Forced, the fused call runs torch's fast form exactly where nothing speaks against it."""
+    heads = f"{{heads: 4, kv_heads: 2, d_head: 6, d_value: {d_value}}}"
+    auto = attention(position=position, heads=heads, dropout=dropout, mask="causal").train(training)
+    forced = attention(position=position, heads=heads, dropout=dropout, mask="causal", kernel="fused").train(training)
+    x, tokens = torch.randn(1, 4, 12, dtype=torch.float64, requires_grad=training), stream([[1] * 4], pad=0)
+    fast = []
+    for module in (auto, forced):
+        with Operations() as operations, torch.set_grad_enabled(training):
+            module(x, x, view_of_self(tokens))
+        fast.append(FLASH in operations.seen)
+    choice = auto.plan(device="cpu", dtype="float64", training=training)
+    assert fast == [choice.kernel == "fused", choice.kernel == "fused"], (choice, fast)
+
+
+def test_the_fused_call_never_holds_the_weights_where_it_is_fast():
+    module = attention(heads="{heads: 4, kv_heads: 2, d_head: 6}")
+    x, tokens = torch.randn(1, 9, 12, dtype=torch.float64), stream([[1] * 9], pad=0)
+    shapes: list[torch.Size] = []
+
+    class Shapes(Operations):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = super().__torch_dispatch__(func, types, args, kwargs)
+            shapes.extend(each.shape for each in (out if isinstance(out, tuple) else (out,)) if hasattr(each, "shape"))
+            return out
+
+    with Shapes(), torch.no_grad():
+        module(x, x, view_of_self(tokens))
+    assert not [shape for shape in shapes if shape[-2:] == (9, 9)]

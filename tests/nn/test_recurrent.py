@@ -1,0 +1,213 @@
+"""Recurrent models told again, step by step, by the cells and scores of the reference."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from attncli.nn.model import Model
+from attncli.nn.recurrent import Decoder, Encoder
+from attncli.reference.attention import mix
+from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell
+from attncli.reference.vectors import affine, plus
+from attncli.streams import stream
+from tests import catalogue
+from tests.nn.models import SOURCES, TARGETS, batch, build, recurrent, tiny
+from tests.nn.oracle import normalizer_of, score_of
+
+Numbers = list[float]
+CLOSE = {"rtol": 1e-10, "atol": 1e-11}
+SQUASH = {"tanh": math.tanh, "relu": lambda x: max(x, 0.0), "none": lambda x: x}
+
+
+class Cell:
+    """One layer of one direction: (x, state) to state, where a state is (h,) or (h, c)."""
+
+    def __init__(self, rnn: nn.RNNBase, layer: int, way: str = "") -> None:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        weights = CellWeights(*(getattr(rnn, f"{name}_l{layer}{way}").tolist() for name in names))
+        self.long = isinstance(rnn, nn.LSTM)
+        self.weights, self.size = weights, rnn.hidden_size
+
+    def __call__(self, x: Numbers, state: tuple[Numbers, ...]) -> tuple[Numbers, ...]:
+        if self.long:
+            return lstm_cell(x, state[0], state[1], self.weights)
+        return (gru_cell(x, state[0], self.weights),)
+
+    @property
+    def zeros(self) -> tuple[Numbers, ...]:
+        return ([0.0] * self.size,) * (2 if self.long else 1)
+
+
+def read_through(encoder: Encoder, ids: list[int]) -> tuple[list[Numbers], list[list[tuple[Numbers, ...]]]]:
+    """The states of every token, and the last state of each layer in each direction."""
+    x: list[Numbers] = encoder.input.embedding.weight[ids].tolist()
+    last = []
+    for layer in range(encoder.rnn.num_layers):
+        ways = []
+        for way in ("", "_reverse") if encoder.direction == "both" else ("",):
+            cell, states, state = Cell(encoder.rnn, layer, way), {}, None
+            backward = way or encoder.direction == "backward"
+            for place in reversed(range(len(x))) if backward else range(len(x)):
+                state = cell(x[place], state or cell.zeros)
+                states[place] = state[0]
+            ways.append([states[place] for place in range(len(x))])
+            last.append(state)
+        top = layer == encoder.rnn.num_layers - 1
+        added = top and encoder.merge == "sum" and len(ways) == 2
+        x = [plus(*sides) if added else [one for side in sides for one in side] for sides in zip(*ways, strict=True)]
+    return x, last
+
+
+def first_state(decoder: Decoder, states: list[Numbers], last: list[tuple[Numbers, ...]], both: bool):
+    """What the decoder starts from, layer by layer."""
+    cell = Cell(decoder.rnn, 0)
+    if decoder.copies:
+        return list(last)
+    if decoder.bridge is None:
+        return [cell.zeros] * decoder.rnn.num_layers
+    summary = {
+        "mean": [math.fsum(column) / len(states) for column in zip(*states, strict=True)],
+        "backward": last[-1][0],
+        "final": last[-2][0] + last[-1][0] if both else last[-1][0],
+    }[decoder.bridge.of]
+    flat = affine(summary, decoder.bridge.map.weight.tolist(), decoder.bridge.map.bias.tolist())
+    squash = {torch.tanh: math.tanh, nn.functional.relu: SQUASH["relu"]}.get(decoder.bridge.activation, SQUASH["none"])
+    parts = [[squash(one) for one in flat[at : at + cell.size]] for at in range(0, len(flat), cell.size)]
+    layers = decoder.rnn.num_layers
+    return [tuple(parts[layer + kind * layers] for kind in range(len(parts) // layers)) for layer in range(layers)]
+
+
+def write(model: Model, source: list[int], target: list[int], squash: str) -> torch.Tensor:
+    """Logits after each token of the target, as the module's docstring has it."""
+    decoder, attention = model.decoder, model.decoder.attention
+    memory, last = read_through(model.encoder, source)
+    hidden = first_state(decoder, memory, last, model.encoder.direction == "both")
+    score, normalizer = score_of(attention.score), normalizer_of(attention.normalizer)
+
+    def attend(query: Numbers, place: int) -> Numbers:
+        names = {"q_length": len(target), "k_length": len(source), "document_q": 0, "document_k": 0}
+        seen = [bool(attention.mask.allows(place, k, **names)) for k in range(len(source))]
+        return mix(score(0, query, memory, memory), memory, normalizer=normalizer, visible=seen).context
+
+    fed = [0.0] * decoder.d_fed
+    readouts = []
+    for place, x in enumerate(decoder.input.embedding.weight[target].tolist()):
+        state = hidden[-1][0]
+        context = None
+        if decoder.query != "state":
+            context = attend(x + state if decoder.query == "input_and_previous_state" else state, place)
+        joined = {"none": [], "context": fed if context is None else context, "readout": fed}[decoder.feeding]
+        entered = x + joined
+        if decoder.combine is not None:
+            entered = affine(entered, decoder.combine.weight.tolist(), decoder.combine.bias.tolist())
+            entered = [max(one, 0.0) for one in entered] if decoder.squash is nn.functional.relu else entered
+        for layer in range(decoder.rnn.num_layers):
+            hidden[layer] = Cell(decoder.rnn, layer)(entered, hidden[layer])
+            entered = hidden[layer][0]
+        if decoder.query == "state":
+            context = attend(entered, place)
+        readout = entered
+        if decoder.readout is not None:
+            mapped = affine([*context, *entered], decoder.readout.weight.tolist(), decoder.readout.bias.tolist())
+            readout = [SQUASH[squash](one) for one in mapped]
+        fed = {"none": [], "context": context, "readout": readout}[decoder.feeding]
+        readouts.append(affine(readout, model.head.output.weight.tolist()))
+    return torch.tensor(readouts, dtype=torch.float64)
+
+
+MODELS = {
+    f"{name} {cell}": (recurrent(writer=text, cell=cell), {"Luong, feeding": "relu", "Bahdanau": "none"}.get(name, "tanh"))
+    for name, text in catalogue.WRITERS.items()
+    for cell in catalogue.CELLS
+}
+MODELS |= {f"direction {name}": (recurrent(direction=way), "relu") for name, way in catalogue.DIRECTIONS.items()}
+for _name, _kind in catalogue.BRIDGES.items():
+    _way = "forward" if _name == "copy" else "both"
+    MODELS[f"bridge {_name}"] = (recurrent(bridge=_kind, direction=_way, cell="lstm"), "relu")
+for _name in ("dot", "general", "additive", "location"):
+    _way = "forward" if _name == "dot" else "both"
+    MODELS[f"score {_name}"] = (recurrent(score=catalogue.SCORES[_name], direction=_way), "relu")
+MODELS["mask"] = (recurrent(mask="abs(q - k) <= 1"), "relu")
+MODELS["mask at once"] = (recurrent(mask="abs(q - k) <= 1", writer=catalogue.WRITERS["Luong"]), "tanh")
+MODELS["sparse"] = (recurrent(normalizer="sparsemax"), "relu")
+
+
+@pytest.mark.parametrize(("spec", "squash"), MODELS.values(), ids=MODELS.keys())
+@torch.no_grad()
+def test_decoders_are_those_of_the_reference(spec, squash):
+    model = build(spec)
+    logits = model(batch())
+    for row in (0, 3):
+        expected = write(model, SOURCES[row], TARGETS[row], squash)
+        torch.testing.assert_close(logits[row, : len(TARGETS[row])], expected, **CLOSE)
+
+
+@pytest.mark.parametrize("cell", catalogue.CELLS)
+@pytest.mark.parametrize("direction", catalogue.DIRECTIONS.values(), ids=catalogue.DIRECTIONS.keys())
+@pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
+@torch.no_grad()
+def test_encoders_are_those_of_the_reference(cell, direction, left):
+    encoder = build(recurrent(cell=cell, direction=direction)).encoder
+    states = encoder(batch(left=left)["source"], {})
+    for row, source in enumerate(SOURCES):
+        expected, last = read_through(encoder, source)
+        place = slice(-len(source), None) if left else slice(len(source))
+        torch.testing.assert_close(states.values[row, place], torch.tensor(expected, dtype=torch.float64), **CLOSE)
+        for part, kept in enumerate(states.final):
+            final = torch.tensor([one[part] for one in last], dtype=torch.float64)
+            torch.testing.assert_close(kept[:, row], final, **CLOSE)
+        assert states.values.shape[2] == encoder.d_output
+
+
+@torch.no_grad()
+def test_all_steps_at_once_are_the_steps_one_by_one():
+    model = build(recurrent(writer=catalogue.WRITERS["Luong"], cell="lstm"))
+    at_once = model(batch())
+    taken = []
+    walk = model.decoder._walk
+    model.decoder._walk = lambda *args, **kwargs: taken.append(1) or walk(*args, **kwargs)
+    torch.testing.assert_close(model(batch()), at_once, **CLOSE)
+    assert not taken, "torch's own loop runs where nothing is fed back"
+    left = model(batch(left=True))
+    assert taken
+    for row, target in enumerate(TARGETS):
+        torch.testing.assert_close(left[row, -len(target) :], at_once[row, : len(target)], **CLOSE)
+
+
+def test_gradients_flow_through_every_step():
+    """The first token's embedding moves the last readout only through the states between."""
+    model = build(recurrent(writer=catalogue.WRITERS["Bahdanau"]))
+    model.zero_grad()
+    model({"source": stream([SOURCES[0]], pad=0), "target": stream([[2, 7, 8, 9]], pad=0)})[0, -1].sum().backward()
+    gradient = model.decoder.input.embedding.weight.grad
+    assert (gradient[[2, 7, 8, 9]].abs().amax(1) > 1e-8).all()
+
+
+@torch.no_grad()
+def test_a_recurrent_decoder_without_a_source_is_a_plain_network():
+    model = build(tiny("{decoder: {kind: recurrent, cell: lstm, d_hidden: 8, layers: 2}}", "language_model"))
+    text = stream([[2, 7, 8, 9], [2, 5]], pad=0)
+    states, _ = model.decoder.rnn(model.decoder.input.embedding(text.values))
+    torch.testing.assert_close(model({"text": text})[0], model.head.output(states)[0], **CLOSE)
+    torch.testing.assert_close(model({"text": text})[1, :2], model.head.output(states)[1, :2], **CLOSE)
+
+
+@torch.no_grad()
+def test_dropout_lies_between_layers_and_on_the_readout(monkeypatch):
+    dropped: list[tuple[int, ...]] = []
+    real = nn.functional.dropout
+
+    def seen(x, p=0.5, training=True, inplace=False):
+        if training:
+            dropped.append(tuple(x.shape))
+        return real(x, p, training)
+
+    monkeypatch.setattr(nn.functional, "dropout", seen)
+    model = build(recurrent(writer=catalogue.WRITERS["Luong, feeding"])).train()
+    sources, targets = stream([SOURCES[0]], pad=0), stream([TARGETS[0]], pad=0)
+    model({"source": sources, "target": targets})
+    step = [(1, 8), (1, 1, 1, 5), (1, 8)]  # into the second layer, on the weights, on the readout
+    assert dropped == [(1, 5, 5), (1, 5, 16), (1, 4, 7), *step * 4]
+    assert model.encoder.rnn.dropout == pytest.approx(0.1), "between the encoder's layers torch drops by itself"

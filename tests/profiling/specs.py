@@ -1,0 +1,56 @@
+"""Small specs that between them use every part whose cost is counted."""
+
+SIZES = "d_model: 24, max_length: 11"
+
+
+def seq2seq(model: str) -> str:
+    return f"name: x\ntask: seq2seq\ntokenizer: bytes\nmodel: {{{model}}}"
+
+
+def transformer(attention: str = "heads: 4", more: str = "") -> str:
+    return seq2seq(
+        f"{SIZES}, {more}attention: {{kernel: reference, {attention}}}, encoder: {{layers: 2}}, decoder: {{layers: 1}}"
+    )
+
+
+def recurrent(encoder: str, decoder: str) -> str:
+    return seq2seq(f"d_hidden: 12, max_length: 11, encoder: {{kind: recurrent{encoder}}}, "
+                   f"decoder: {{kind: recurrent, {decoder}}}")  # fmt: skip
+
+
+def one_stack(task: str, stack: str = "encoder") -> str:
+    model = f"{{{SIZES}, attention: {{kernel: reference, heads: 3}}, {stack}: {{layers: 2}}}}"
+    return f"name: x\ntask: {task}\ntokenizer: bytes\nmodel: {model}"
+
+
+TRANSFORMERS = {
+    "plain": transformer(),
+    "grouped": transformer("heads: 4, kv_heads: 2, d_head: 10, d_value: 6, position: none"),
+    "additive": transformer("heads: 4, kv_heads: 2, score: {kind: additive, d_hidden: 5}"),
+    "general": transformer("heads: 4, score: general"),
+    "biased_dot": transformer("heads: 4, score: biased_dot"),
+    "cosine": transformer("heads: 2, score: cosine"),
+    "no_maps": transformer("heads: 4, projections: [value, output], score: general"),
+    "narrow_embedding": transformer(more="tie_embeddings: none, input: {d_embedding: 10}, feedforward: relu, "),
+    "language_model": one_stack("language_model", "decoder"),
+    "masked": one_stack("{kind: masked_language_model, output: {transform: {}}}"),
+    "tagging": one_stack("{kind: tagging, tags: 5}"),
+}
+POOLED = {
+    "mean": one_stack("{kind: classification, classes: 5, pooling: {kind: mean, dense: tanh}}"),
+    "attention": one_stack("{kind: classification, classes: 5, pooling: {kind: attention, heads: 2, queries: 3}}"),
+    "additive_pooling": one_stack(
+        "{kind: classification, classes: 5, pooling: {kind: attention, heads: 2, score: additive, dense: gelu}}"
+    ),
+}
+RECURRENT = {
+    "bahdanau": recurrent(", direction: both, input: {d_embedding: 10}",
+                          "query: previous_state, cross_attention: {score: additive}"),
+    "luong": recurrent(", layers: 2, cell: lstm", "layers: 2, cell: lstm, bridge: copy, input_feeding: readout, "
+                       "cross_attention: {score: general}"),
+    "article": recurrent("", "query: input_and_previous_state, input_feeding: {kind: context, combine: relu}, "
+                         "readout: state, cross_attention: {score: {kind: location, max_length: 11}}"),
+    "over_transformer": seq2seq("max_length: 11, encoder: {d_model: 24, layers: 1}, "
+                                "decoder: {kind: recurrent, d_hidden: 12, cross_attention: {score: additive}}"),
+}  # fmt: skip
+ALL = TRANSFORMERS | POOLED | RECURRENT
