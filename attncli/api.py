@@ -8,20 +8,31 @@
 ['Sonntag, 22. November 2026']
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from attncli.data.codec import Codec
-from attncli.decoding import decode
+from attncli.data.rows import Rows
+from attncli.data.sources import open_file, open_splits
+from attncli.decoding import decoder
+from attncli.decoding.flags import Flags, with_flags
+from attncli.errors import InputError
+from attncli.evaluation import Report
+from attncli.evaluation import evaluate as _evaluate
+from attncli.evaluation.answers import Answering
 from attncli.nn.model import Model, build_model, token_fields
 from attncli.spec.load import load_spec as _load_spec
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import sizes_of
+from attncli.spec.training import Decoding
 from attncli.training.folder import RunFolder
+from attncli.training.machine import choose_device
+
+__all__ = ["Flags", "LoadedRun", "build", "load_run", "load_spec"]
 
 
 def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -47,23 +58,78 @@ class LoadedRun:
     spec: Run
     codec: Codec
     model: Model
+    checkpoint: str
+    """Which weights: `best (step 4000)`."""
 
-    @torch.no_grad()
     def predict(self, texts: Sequence[str]) -> list[str]:
-        """The best output of a seq2seq or language model for each text."""
-        from attncli.cli.predict import write_texts
+        """The answer to each text: the best translation or continuation, the label, the tagged words."""
+        return [answer.output for answer in self.answering().answer(texts)]
 
-        return write_texts(self.spec, self.codec, self.model, texts)
+    def answering(self, *, flags: Flags | None = None, on_long: str | None = None) -> Answering:
+        """What answers texts, with all their scores. `on_long` is `error` or `truncate`; the spec's if not given.
+
+        Raises:
+            InputError: flags that contradict each other or that this task does not read.
+        """
+        flags = flags or Flags()
+        spec = self.spec
+        if on_long is not None and spec.data is not None:
+            spec = spec.model_copy(update={"data": spec.data.model_copy(update={"on_long": on_long})})
+        codec = Codec(spec, self.codec.vocabularies, self.codec.labels)
+        decoding = self._decoding(flags, "seq2seq", "language_model")
+        seed = spec.seed if flags.seed is None else flags.seed
+        return Answering(self.model, codec, spec, decoder(self.model, codec, spec, decoding, seed=seed))
+
+    def evaluate(
+        self,
+        *,
+        data: str | Path | None = None,
+        split: str | None = None,
+        metrics: Sequence[str] | None = None,
+        limit: int | None = None,
+        flags: Flags | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Report:
+        """The metrics of the task on a file, or on a split: by default test where there is one, else valid.
+
+        Raises:
+            InputError: the spec names no such split, or the task has no such metric.
+            DataError: a row is bad; the message has its file and line.
+        """
+        decode = decoder(self.model, self.codec, self.spec, self._decoding(flags or Flags(), "seq2seq"))
+        name, rows = (str(data), open_file(self.spec, data)) if data is not None else self._split(split)
+        report = _evaluate(self.model, self.codec, rows, self.spec, decode=decode, metrics=metrics, limit=limit,
+                           progress=progress)  # fmt: skip
+        return report.named(split=name, checkpoint=self.checkpoint)
+
+    def _decoding(self, flags: Flags, *writers: str) -> Decoding | None:
+        """The decoding that the flags ask for; None, which is the spec's, where the task is none that writes."""
+        if self.spec.task.kind in writers:
+            return with_flags(self.spec.evaluate.decoding, flags)
+        if flags.written():
+            rule = f"{flags.written()[0]}: nothing is written here, since the task is {self.spec.task.kind}"
+            raise InputError(rule, help="leave it out")
+        return None
+
+    def _split(self, split: str | None) -> tuple[str, Rows]:
+        for name in ("test", "valid") if split is None else (split,):
+            rows: Rows | None = getattr(open_splits(self.spec, names=[name]), name)
+            if rows is not None:
+                return name, rows
+        missing = "neither data.test nor data.valid" if split is None else f"no data.{split}"
+        raise InputError(f"{self.spec.name}: the spec names {missing}", help="give a file with --data")
 
 
-def load_run(folder: str | Path, *, checkpoint: str = "best", device: str = "cpu") -> LoadedRun:
+def load_run(
+    folder: str | Path, *, checkpoint: str = "best", device: str = "cpu", say: Callable[[str], None] = lambda text: None
+) -> LoadedRun:
     """The run in a folder, with the weights of a checkpoint (`best`, `last`, `average` or a step).
 
     Raises:
         RunError: the folder is no run, or has no such checkpoint.
+        InputError: there is no such device here.
     """
-    run = RunFolder(Path(folder))
-    return LoadedRun(run.run(), run.codec(), run.model(checkpoint=checkpoint, device=device).eval())
-
-
-__all__ = ["LoadedRun", "build", "decode", "load_run", "load_spec"]
+    place = choose_device(device)
+    run = RunFolder(Path(folder), say=say)
+    step = "" if checkpoint == "average" else f" (step {run.checkpoint(checkpoint).step})"
+    return LoadedRun(run.run(), run.codec(), run.model(checkpoint, place), checkpoint + step)

@@ -1,4 +1,4 @@
-"""Kill a training with SIGKILL at random moments and resume it, until it ends: it must end as one that was never killed.
+"""Kill a training with SIGKILL at random moments and resume it until it ends: it must end as one that never was killed.
 
     .venv/bin/python benchmarks/chaos.py [SEED]
 

@@ -20,7 +20,8 @@ RANKS = (
     {"streams", "pictures"},
     {"nn", "data"},
     {"training", "decoding", "evaluation", "maps", "profiling"},
-    {"api", "cli"},
+    {"api"},
+    {"cli"},
 )
 """Imports point to an earlier line only."""
 
@@ -178,15 +179,21 @@ FORBIDDEN_CALLS = {"eval", "exec", "torch.load", "torch.save", "yaml.load", "yam
 
 def dangers(tree: ast.AST) -> list[str]:
     """What could run code that lies in a file: unpickling, eval, a shell."""
-    found = [f"line {line}: import {module}" for module, line in imports(tree, "attncli.x", is_package=False)
-             if module.split(".")[0] in FORBIDDEN_MODULES]
+    found = [
+        f"line {line}: import {module}"
+        for module, line in imports(tree, "attncli.x", is_package=False)
+        if module.split(".")[0] in FORBIDDEN_MODULES
+    ]
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             if called in FORBIDDEN_CALLS:
                 found.append(f"line {node.lineno}: {called}()")
-            found += [f"line {node.lineno}: {k.arg}=True" for k in node.keywords
-                      if k.arg in ("allow_pickle", "shell", "trust_remote_code") and ast.unparse(k.value) != "False"]
+            found += [
+                f"line {node.lineno}: {k.arg}=True"
+                for k in node.keywords
+                if k.arg in ("allow_pickle", "shell", "trust_remote_code") and ast.unparse(k.value) != "False"
+            ]
     return found
 
 
@@ -230,9 +237,9 @@ MACHINE = re.compile(
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        ("see /ho" "me/kim/data.tsv", True),
-        ("pip install --index-url ht" "tps://mirror.example/simple", True),
-        ("https://download.pyt" "orch.org/whl/cpu", True),
+        ("see /home/kim/data.tsv", True),
+        ("pip install --index-url https://mirror.example/simple", True),
+        ("https://download.pytorch.org/whl/cpu", True),
         ("attncli predict runs/work/x", False),
         ("Install PyTorch as https://pytorch.org/get-started says", False),
     ],

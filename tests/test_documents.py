@@ -30,8 +30,16 @@ from click.testing import CliRunner
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("specs", "examples", "docs")
-DOCUMENTS = [p for p in (ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("docs/*.md")),
-                         *sorted(ROOT.glob("examples/*.md"))) if p.exists()]
+DOCUMENTS = [
+    p
+    for p in (
+        ROOT / "README.md",
+        ROOT / "README.zh.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("examples/*.md")),
+    )
+    if p.exists()
+]
 SPECS = sorted(ROOT.glob("specs/*.yaml"))
 FULL = os.environ.get("ATTNCLI_FULL_RUNS") == "1"
 LARGEST = 3_000_000
@@ -160,8 +168,14 @@ class Workspace:
     def _shell(self, command: str) -> tuple[int, str]:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            ["bash", "-c", f"set -o pipefail; {command}"], cwd=self.cwd, env=os.environ | {"PATH": path}, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            ["bash", "-c", f"set -o pipefail; {command}"],
+            cwd=self.cwd,
+            env=os.environ | {"PATH": path},
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
         )
         return done.returncode, done.stdout
 
@@ -319,7 +333,9 @@ def test_commands_are_found_with_what_is_said_of_them():
         ("echo one; echo two; echo three | cat", 0, [], ["…", "three"]),
     ]
     assert [FIXTURE.splitlines()[s.line - 1].strip(" $\\") for s in found][:3] == [
-        "attncli --version", "cd specs", "attncli build",
+        "attncli --version",
+        "cd specs",
+        "attncli build",
     ]
     assert found[-1] == Step(found[-1].line, "x = 1\n", python=True)
 

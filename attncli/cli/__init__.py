@@ -1,4 +1,4 @@
-"""The attncli command: one file a verb. A verb's module imports click and the standard library at its top, the rest inside."""
+"""The attncli command: one file a verb, which imports click and the standard library at its top, the rest inside."""
 
 import importlib
 import signal
@@ -32,9 +32,10 @@ class _Verbs(click.Group):
         except click.UsageError as error:
             from difflib import get_close_matches
 
-            if near := get_close_matches(args[0], VERBS, 1):
-                error.message += f"\nhelp: did you mean '{near[0]}'?"
-            raise
+            near = get_close_matches(args[0], VERBS, 1)
+            raise click.UsageError(
+                f"{error.format_message()}\nhelp: did you mean '{near[0]}'?" if near else error.format_message(), ctx
+            ) from None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

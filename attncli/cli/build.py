@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from attncli.cli import options
+
 if TYPE_CHECKING:
     from attncli.spec.load import Loaded
 
 
 @click.command(short_help="Validate a spec and show the model that it builds.")
 @click.argument("spec", type=click.Path(path_type=Path))
-@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated.")
+@options.overrides
 @click.option("--validate-only", is_flag=True, help="Say whether the spec is valid, and build nothing.")
 @click.option("--resolved", is_flag=True, help="Print the spec with every default, each with its reason.")
 @click.option("--blame", metavar="KEY", help="Say where the value of a key comes from.")

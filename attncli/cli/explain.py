@@ -6,13 +6,13 @@ import click
 
 
 @click.command(short_help="Say what an option is: equation, source, a worked example.")
-@click.argument("words", nargs=-1, metavar="[NAME | mask EXPRESSION]")
+@click.argument("words", nargs=-1, metavar="[NAME]")
 @click.option("--length", type=click.IntRange(1, 4096), default=16, show_default=True,
               help="Queries and keys that a mask is drawn over.")  # fmt: skip
 @click.option("--heads", type=click.IntRange(1, 1024), help="Heads of a mask that names h.")
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def explain(words: tuple[str, ...], length: int, heads: int | None, as_json: bool) -> None:
-    """Explain a kind, a key, a mask or a name of the founding article; with none, list all there is.
+    """Explain NAME (a kind, a key, a name of the founding article) or `mask EXPRESSION`; alone, list all there is.
 
     \b
     attncli explain additive

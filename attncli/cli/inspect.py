@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from attncli.cli import options
+
 if TYPE_CHECKING:
     from attncli.data.rows import Row
     from attncli.decoding import Hypothesis
@@ -32,10 +34,9 @@ if TYPE_CHECKING:
 @click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
               help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the files of an earlier export.")
-@click.option("--checkpoint", default="best", show_default=True, metavar="best|last|average|STEP",
-              help="Which weights.")  # fmt: skip
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU.")
+@options.checkpoint
+@options.device
+@options.threads
 @click.option("--json", "as_json", is_flag=True, help="Print tokens, certificates and statistics as JSON.")
 def inspect(
     run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
@@ -85,24 +86,23 @@ def _load(
     import torch
 
     from attncli import __version__
+    from attncli.api import load_run
     from attncli.cli.terminal import log
     from attncli.maps.samples import Inspector
-    from attncli.training.folder import RunFolder
-    from attncli.training.machine import choose_device, use_threads
+    from attncli.training.machine import use_threads
 
     use_threads(threads)
-    place = choose_device(device)
-    found = RunFolder(folder, say=log().print)
-    inspector = Inspector(found.run(), found.codec(), found.model(checkpoint, place), only)
+    run = load_run(folder, checkpoint=checkpoint, device=device, say=log().print)
+    inspector = Inspector(run.spec, run.codec, run.model, only)
     inspector.check()
-    step = "" if checkpoint == "average" else f" (step {found.checkpoint(checkpoint).step})"
+    place = next(run.model.parameters()).device.type
     about = {
         "run": inspector.run.name,
-        "checkpoint": checkpoint + step,
+        "checkpoint": run.checkpoint,
         "date": datetime.date.today().isoformat(),
         "attncli": __version__,
         "torch": torch.__version__,
-        "device": f"{place.type}, {torch.get_num_threads()} threads" if place.type == "cpu" else place.type,
+        "device": f"{place}, {torch.get_num_threads()} threads" if place == "cpu" else place,
     }
     return inspector, about
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from attncli.cli import options
+
 if TYPE_CHECKING:
     from attncli.profiling.report import Setting
     from attncli.spec.run import Run
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Count and measure what a model costs on this machine.")
 @click.argument("target", metavar="SPEC|RUN", type=click.Path(path_type=Path))
-@click.option("-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; may be repeated.")
+@options.overrides
 @click.option("--phase", type=click.Choice(["train", "forward", "decode"]), default="train", show_default=True,
               help="A training step, a forward pass, or one token more with a cache.")  # fmt: skip
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Rows, by default those of a training step.")
@@ -24,16 +26,15 @@ if TYPE_CHECKING:
 @click.option("--no-measure", is_flag=True, help="Count only: build nothing, take no memory.")
 @click.option("--trace", type=click.Path(path_type=Path, dir_okay=False), help="Write a timeline as a Chrome trace.")
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON, in seconds, bytes and FLOPs.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
-              help="Where it is measured.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU.")
+@options.device
+@options.threads
 @click.option("-v", "--verbose", is_flag=True, help="Show each layer, those that are alike too.")
 def profile(
     target: Path, overrides: tuple[str, ...], phase: Literal["train", "forward", "decode"], batch: int | None,
     lengths: tuple[int, ...], no_measure: bool, trace: Path | None, as_json: bool, device: str, threads: int | None,
     verbose: bool,
 ) -> None:  # fmt: skip
-    """Show what the model of SPEC or of the run folder RUN costs: parameters, FLOPs, memory and time of each part.
+    """Show what the model of SPEC|RUN, a spec or a run folder, costs: parameters, FLOPs, memory and time of each part.
 
     FLOPs are counted from the spec by the pairs that each mask shows, and with every pair. Time, memory and the
     machine's fastest matrix product are measured here, on random tokens and fresh weights.

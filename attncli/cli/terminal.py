@@ -4,7 +4,10 @@ NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are honoured, by rich.
 """
 
 import errno
+import logging
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,17 +34,49 @@ def print_json(value: Any) -> None:
     """One JSON document on stdout, the characters as they are. A number that is none (NaN) becomes null."""
     import json
 
-    sys.stdout.write(json.dumps(_plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON can say it: a number that is none becomes null, a tuple a list."""
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
+
+
+def hear_warnings(say: Callable[[str], None] | None = None) -> None:
+    """What the data package notices (rows left out, a table without a header) joins the log."""
+    told = log().print if say is None else say
+
+    class Heard(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told(record.getMessage())
+
+    logger = logging.getLogger("attncli")
+    logger.handlers = [Heard()]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+@contextmanager
+def progress(unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A bar that is told (done, total), where a person looks; nothing elsewhere."""
+    console = log()
+    if quiet or not console.file.isatty() or console.is_dumb_terminal:
+        yield lambda done, total: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        MofNCompleteColumn(), TextColumn(unit), BarColumn(bar_width=None), TimeRemainingColumn(), console=console,
+        transient=True,
+    ) as bar:  # fmt: skip
+        task = bar.add_task(unit, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def fail(message: str) -> None:

@@ -1,11 +1,12 @@
-"""`attncli train`: a spec becomes a trained run."""
+"""attncli train."""
 
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from attncli.cli import options
 
 if TYPE_CHECKING:
     from attncli.data.codec import Codec
@@ -19,12 +20,10 @@ SCORED_ROWS = 256
 _ALWAYS = ("loss", "perplexity", "token_accuracy", "accuracy")
 
 
-@click.command()
+@click.command(short_help="Train a spec into a run folder, or resume it.")
 @click.argument("spec", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the spec; may be repeated."
-)
-@click.option("--run", "folder", type=click.Path(path_type=Path), help="The run folder.  [default: runs/<name>]")
+@options.overrides
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="The run folder; runs/<name> by default.")
 @click.option("--resume", is_flag=True, help="Continue the run from its newest sound checkpoint.")
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @click.option(
@@ -33,8 +32,8 @@ _ALWAYS = ("loss", "perplexity", "token_accuracy", "accuracy")
     metavar="N",
     help="Stop when the run has done N steps; the schedule keeps the spec's length, so --resume can go on.",
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU.")
+@options.device
+@options.threads
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def train(
@@ -55,7 +54,7 @@ def train(
     """
     if resume and force:
         raise click.UsageError("--resume continues a run and --force replaces it: give one of them")
-    from attncli.cli.terminal import log
+    from attncli.cli.terminal import hear_warnings, log
     from attncli.spec.load import load_spec
 
     loaded = load_spec(spec, overrides)
@@ -66,7 +65,7 @@ def train(
     display = Display(log(), quiet=quiet, verbose=verbose)
     for note in loaded.notes:
         display.note(note)
-    _hear_warnings(display.note)
+    hear_warnings(display.note)
     outcome = run_training(
         loaded,
         spec.read_bytes(),
@@ -118,20 +117,6 @@ def _continuation(spec: Path, overrides: tuple[str, ...], folder: Path | None) -
     """The command that continues this run."""
     words = ["attncli", "train", str(spec), *(word for key in overrides for word in ("-o", key))]
     return shlex.join([*words, *(["--run", str(folder)] if folder else []), "--resume"])
-
-
-def _hear_warnings(say: Callable[[str], None]) -> None:
-    """What the data package notices (rows left out, a table without a header) joins the log."""
-    import logging
-
-    class Heard(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(record.getMessage())
-
-    logger = logging.getLogger("attncli")
-    logger.handlers = [Heard()]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
 
 
 def _tell(outcome: "Outcome", again: str) -> None:

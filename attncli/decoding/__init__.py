@@ -29,7 +29,6 @@ class Decoder(Protocol):
         """longest: tokens written at the most, where decoding.max_length is not written; numbers: as in `decode`."""
 
 
-
 def decode(
     model: Model,
     batch: Batch,

@@ -77,10 +77,10 @@ class Answering:
             InputError: a text has more tokens than the model has positions, or no [MASK] where one is to be filled.
         """
         examples = []
-        for number, found in enumerate(self._examples(texts), first):
-            if isinstance(found, Fault):
-                raise InputError(f"{place(number)}: {found.rule}", help=CUT if found.long else found.help)
-            examples.append(found)
+        for number, example in enumerate(self._examples(texts), first):
+            if isinstance(example, Fault):
+                raise InputError(f"{place(number)}: {example.rule}", help=CUT if example.long else example.help)
+            examples.append(example)
         answers: dict[int, Answer] = {}
         for group in by_length([example.length for example in examples]):
             chosen = [examples[index] for index in group]
@@ -130,7 +130,8 @@ class Answering:
         batch = {name: stream.to(device) for name, stream in self.codec.collate(examples).items()}
         match self.run.task:
             case Seq2seq():
-                return [self._text(text, found, []) for text, found in zip(texts, self.write(batch, numbers=numbers), strict=True)]
+                found = self.write(batch, numbers=numbers)
+                return [self._text(text, written, []) for text, written in zip(texts, found, strict=True)]
             case LanguageModel():
                 found = self.write({"text": batch["text"]}, numbers=numbers)
                 prompts = [example.fields["text"] for example in examples]

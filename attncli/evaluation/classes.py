@@ -53,9 +53,7 @@ def _surest(predictions: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
     surest = sorted(predictions, key=lambda row: -row["probability"])
     wrong = [row for row in surest if row["predicted"] != row["reference"]]
     right = [row for row in surest if row["predicted"] == row["reference"]]
-    return tuple(
-        {"rank": rank, **row} for rank, rows in (("worst", wrong), ("best", right)) for row in rows[:SHOWN]
-    )
+    return tuple({"rank": rank, **row} for rank, rows in (("worst", wrong), ("best", right)) for row in rows[:SHOWN])
 
 
 def score_tags(scoring: Scoring) -> Report:

@@ -1,9 +1,9 @@
 """Scores of predicted tokens: seq2seq (with the texts it writes), language models, masked language models.
 
-    perplexity = exp(nll / predicted places), EOS among them        nll = -ln p(token), summed, without label smoothing
-    token_accuracy = share of the places whose token is the likeliest, the right tokens before it being given
-    bits_per_byte = nll / (ln 2 · bytes of the texts in UTF-8): what the model would compress them to; it compares
-                    models with unlike tokenizers. EOS is paid for, as the receiver must know where a text ends.
+perplexity = exp(nll / predicted places), EOS among them        nll = -ln p(token), summed, without label smoothing
+token_accuracy = share of the places whose token is the likeliest, the right tokens before it being given
+bits_per_byte = nll / (ln 2 · bytes of the texts in UTF-8): what the model would compress them to; it compares
+                models with unlike tokenizers. EOS is paid for, as the receiver must know where a text ends.
 """
 
 import math

@@ -137,9 +137,7 @@ class Attention(nn.Module):
             asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias, dropout=dropout
         )
         if view.tap is not None:
-            lse = fused.log_sum_exp(
-                asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias
-            )
+            lse = fused.log_sum_exp(asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias)
             self._tell(view, query, key, value, bias, lse, None, output, "fused")
         return output
 
@@ -154,9 +152,7 @@ class Attention(nn.Module):
             self._tell(view, query, key, value, bias, None, weights, output, "reference")
         return output
 
-    def _pair(
-        self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None
-    ) -> Pair:
+    def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
         key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
         return Pair(query, key, value, q, k, lengths)
 
@@ -203,9 +199,7 @@ class Attention(nn.Module):
         return reference.weights(self.score, self.normalizer, pair, visible=record.visible, bias=bias)
 
 
-def _projection(
-    name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]
-) -> nn.Module:
+def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]) -> nn.Module:
     return nn.Linear(inputs, outputs, bias=name in bias) if name in projections else nn.Identity()
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
 from attncli.nn.initial import Undrawn, initialise
-from attncli.nn.recurrent import Decoder, Encoder, RecurrentPast, build_recurrent
+from attncli.nn.recurrent import Decoder, Encoder, build_recurrent
+from attncli.nn.recurrent_past import RecurrentPast
 from attncli.nn.stacks import States, Transformer, TransformerPast, build_transformer
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head
 from attncli.nn.view import Tap
@@ -151,5 +152,3 @@ def _tie(model: Model, run: Run) -> None:
     if ties in ("output", "all") and isinstance(run.task, (Seq2seq, LanguageModel, MaskedLanguageModel)):
         assert isinstance(model.head, TokenHead)
         model.head.output.weight = writer.input.embedding.weight
-
-

@@ -1,13 +1,12 @@
 """Recurrent stacks: encoders, and decoders that attend at every step. Mirrors attncli/spec/recurrent.py.
 
-    query state:            s_t = cell([x_t; fed_{t-1}], s_{t-1});  c_t = attend(s_t)                (Luong et al. 2015)
-    query previous_state:   c_t = attend(s_{t-1});  s_t = cell([x_t; c_t], s_{t-1})               (Bahdanau et al. 2015)
-    input_and_previous:     c_t = attend([x_t; s_{t-1}]);  s_t = cell(relu(W [x_t; c_t]), s_{t-1})       (the article)
-    readout:                r_t = activation(W [c_t; s_t] + b), or s_t
+query state:            s_t = cell([x_t; fed_{t-1}], s_{t-1});  c_t = attend(s_t)                (Luong et al. 2015)
+query previous_state:   c_t = attend(s_{t-1});  s_t = cell([x_t; c_t], s_{t-1})               (Bahdanau et al. 2015)
+input_and_previous:     c_t = attend([x_t; s_{t-1}]);  s_t = cell(relu(W [x_t; c_t]), s_{t-1})       (the article)
+readout:                r_t = activation(W [c_t; s_t] + b), or s_t
 """
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +16,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import Places
 from attncli.nn.inputs import Tokens, build_input
+from attncli.nn.recurrent_past import Hidden, RecurrentPast, Step, kept
 from attncli.nn.stacks import Memory, States
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
 from attncli.spec import recurrent as spec
 from attncli.streams import Stream
-
-Hidden = tuple[Tensor, ...]
-"""(h,) of a GRU or (h, c) of an LSTM, each (layers·directions b d_hidden)."""
 
 SQUASH: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "none": lambda x: x}
 
@@ -115,14 +112,6 @@ class Bridge(nn.Module):
         return last[-1] if width == last.shape[2] else torch.cat((last[-2], last[-1]), 1)
 
 
-class Step(NamedTuple):
-    """What one step of a decoder hands to the next."""
-
-    hidden: Hidden
-    context: Tensor | None  # (b d_memory)
-    readout: Tensor | None  # (b d_readout)
-
-
 class Decoder(nn.Module):
     """A recurrent writer; with attention it reads another stack at every step.
 
@@ -173,7 +162,7 @@ class Decoder(nn.Module):
         readouts, _ = self._walk(x, tokens, first, read, projected, tap, past=None)
         return States(readouts, tokens)
 
-    def start(self, memory: Memory, *, rows: int, capacity: int) -> "RecurrentPast":
+    def start(self, memory: Memory, *, rows: int, capacity: int) -> RecurrentPast:
         """The state before the first token. The past takes room as it grows, whatever the capacity."""
         read, projected = self._read(memory, rows=rows)
         past = RecurrentPast(read, projected)
@@ -182,7 +171,7 @@ class Decoder(nn.Module):
             past.steps.append(self._first(memory, like, rows=rows))
         return past
 
-    def step(self, tokens: Stream, past: "RecurrentPast", places: Places, tap: Tap | None = None) -> Tensor:
+    def step(self, tokens: Stream, past: RecurrentPast, places: Places, tap: Tap | None = None) -> Tensor:
         """Readouts (b n d) of new tokens, which join the past."""
         x = self.input(tokens, tokens.positions)
         if not past.steps:
@@ -218,7 +207,7 @@ class Decoder(nn.Module):
 
     def _walk(
         self, x: Tensor, tokens: Stream, step: Step, read: Stream | None, projected: Projected | None,
-        tap: Tap | None, past: "RecurrentPast | None",
+        tap: Tap | None, past: RecurrentPast | None,
     ) -> tuple[Tensor, Step]:  # fmt: skip
         shared: dict[object, object] = {}
         readouts = []
@@ -231,7 +220,7 @@ class Decoder(nn.Module):
                     view.memo = shared  # what all steps see alike is made once
             new, readout = self._one_step(x[:, place], step, projected, view)
             if tokens.padded and not tokens.plain:
-                new = _kept(tokens.real[:, place], new, step)
+                new = kept(tokens.real[:, place], new, step)
             step = new
             readouts.append(readout)
             if past is not None:
@@ -300,59 +289,6 @@ def _one_place(tokens: Stream, place: int) -> Stream:
         tokens.values[:, at], tokens.lengths, tokens.positions[:, at], tokens.documents[:, at],
         padded=tokens.padded, packed=tokens.packed, plain=False,
     )  # fmt: skip
-
-
-def _kept(real: Tensor, new: Step, old: Step) -> Step:
-    """The new step where a row has a token, the old one where it has padding."""
-
-    def choose(now: Tensor | None, before: Tensor | None) -> Tensor | None:
-        return None if now is None or before is None else torch.where(real.unsqueeze(1), now, before)
-
-    pairs = zip(new.hidden, old.hidden, strict=True)
-    hidden = tuple(torch.where(real[None, :, None], now, before) for now, before in pairs)
-    return Step(hidden, choose(new.context, old.context), choose(new.readout, old.readout))
-
-
-class RecurrentPast:
-    """What a recurrent decoder keeps while it writes: every step so far, so that `crop` can go back."""
-
-    def __init__(self, read: Stream | None, projected: Projected | None) -> None:
-        self.read = read
-        self.projected = projected
-        self.steps: list[Step] = []
-        self.moves: list[tuple[int, Tensor]] = []  # (n, index): reorderings that steps before n have yet to follow
-
-    @property
-    def length(self) -> int:
-        return max(0, len(self.steps) - 1)
-
-    def reorder(self, index: Tensor) -> None:
-        if self.projected is not None and self.read is not None:
-            self.projected = (self.projected[0][index], self.projected[1][index])
-            self.read = self.read.select(index)
-        if self.steps:
-            self.steps[-1] = _reordered(self.steps[-1], index)
-            self.moves.append((len(self.steps) - 1, index))
-
-    def crop(self, length: int) -> None:
-        if length >= self.length:
-            return
-        step = self.steps[length]
-        for before, index in self.moves:
-            step = _reordered(step, index) if before > length else step
-        self.steps[length:] = [step]
-        self.moves = [(min(before, length), index) for before, index in self.moves]
-
-    @property
-    def bytes(self) -> int:
-        parts = [part for step in self.steps for part in (*step.hidden, step.context, step.readout) if part is not None]
-        return sum(x.numel() * x.element_size() for x in [*parts, *(self.projected or ())])
-
-
-def _reordered(step: Step, index: Tensor) -> Step:
-    context = None if step.context is None else step.context[index]
-    readout = None if step.readout is None else step.readout[index]
-    return Step(tuple(part[:, index] for part in step.hidden), context, readout)
 
 
 def build_recurrent(

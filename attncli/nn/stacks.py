@@ -107,9 +107,7 @@ class Layer(nn.Module):
 
 def _keys_of_new(view: View, x: Tensor) -> View:
     """The view in which the new tokens are the keys: their positions turn the keys that go into the cache."""
-    return view.once(
-        "new", lambda: View(view.query_positions, view.query_positions[..., -x.shape[1] :], tap=None)
-    )
+    return view.once("new", lambda: View(view.query_positions, view.query_positions[..., -x.shape[1] :], tap=None))
 
 
 class Transformer(nn.Module):

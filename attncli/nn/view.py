@@ -23,9 +23,7 @@ class Mask(Protocol):
     def names(self) -> frozenset[str]:
         """What the predicate reads, of q, k, h, q_length, k_length, document."""
 
-    def allows(
-        self, q: Any, k: Any, *, h: Any, q_length: Any, k_length: Any, document_q: Any, document_k: Any
-    ) -> Any:
+    def allows(self, q: Any, k: Any, *, h: Any, q_length: Any, k_length: Any, document_q: Any, document_k: Any) -> Any:
         """True where query position q may see key position k; ints or index tensors."""
 
 

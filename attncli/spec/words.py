@@ -98,6 +98,7 @@ def nearest(word: str, valid: Iterable[str]) -> str | None:
         return lower
     if not choices:
         return None
+
     def far_off(choice: str) -> tuple[int, bool, float]:
         same_letters = sorted(lower) == sorted(choice)
         return edits(lower, choice), not same_letters, -SequenceMatcher(None, lower, choice).ratio()

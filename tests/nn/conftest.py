@@ -1,4 +1,4 @@
-"""One thread, so that several test processes share a machine, and seeds that do not depend on the order of the tests."""
+"""One thread, so that test processes share a machine, and seeds that do not depend on the order of the tests."""
 
 from collections.abc import Iterator
 

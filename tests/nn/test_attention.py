@@ -114,7 +114,9 @@ KERNELS += [(mask, p) for mask in ("full", "causal", "window(around=1)", "k < q"
 
 
 @pytest.mark.parametrize(("mask", "position"), KERNELS)
-@pytest.mark.parametrize("heads", ["{heads: 4, kv_heads: 2, d_head: 6}", "{heads: 4, kv_heads: 4, d_head: 6, d_value: 5}"])
+@pytest.mark.parametrize(
+    "heads", ["{heads: 4, kv_heads: 2, d_head: 6}", "{heads: 4, kv_heads: 4, d_head: 6, d_value: 5}"]
+)
 @pytest.mark.parametrize("rows", ["even", "right", "left"])
 def test_the_fused_kernel_gives_what_the_reference_gives(mask, position, heads, rows):
     lengths = (4, 4) if rows == "even" else (5, 3)
@@ -185,7 +187,7 @@ def test_a_tap_sees_what_was_done_and_changes_nothing(spec):
         module = record.attention
         assert module is model.attentions()[record.address]
         weights = module.weights(record, dtype=torch.float64)
-        shape = record.query.shape[:3] + (record.value.shape[2],)
+        shape = (*record.query.shape[:3], record.value.shape[2])
         assert weights.shape == shape
         if record.weights is not None:
             torch.testing.assert_close(weights, record.weights, **CLOSE)

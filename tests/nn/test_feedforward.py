@@ -28,7 +28,9 @@ def test_every_kind_is_that_of_the_reference(kind, bias):
     module = built(kind, bias=bias)
     gate = None if module.gate is None else weights(module.gate)
     for x in torch.randn(6, 5, dtype=torch.float64):
-        expected = feedforward(x.tolist(), kind, hidden=weights(module.hidden), output=weights(module.output), gate=gate)
+        expected = feedforward(
+            x.tolist(), kind, hidden=weights(module.hidden), output=weights(module.output), gate=gate
+        )
         assert module(x).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-13)
 
 

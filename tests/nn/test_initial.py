@@ -15,7 +15,8 @@ from tests import catalogue
 from tests.nn.models import run_of, tiny
 
 BODY = (
-    "d_model: 96, attention: {heads: 4, kv_heads: 2, score: general}, feedforward: {kind: swiglu, d_ff: 128}, bias: true, "
+    "d_model: 96, attention: {heads: 4, kv_heads: 2, score: general}, feedforward: {kind: swiglu, d_ff: 128}, "
+    "bias: true, "
     "norm: layer_norm, encoder: {layers: 3}, decoder: {layers: 1}"
 )
 RECURRENT = (
@@ -44,7 +45,9 @@ def matrices(model: Model) -> Iterator[tuple[str, Tensor, int, int, int]]:
             outputs, inputs = parameter.shape[0], parameter.shape[1]
             if isinstance(module, nn.Embedding):
                 outputs = inputs = parameter.shape[1]
-            if parameter.ndim == 3 or name.endswith("score"):  # a head's own map: (heads inputs outputs), (heads inputs)
+            if parameter.ndim == 3 or name.endswith(
+                "score"
+            ):  # a head's own map: (heads inputs outputs), (heads inputs)
                 inputs, outputs = parameter.shape[1], parameter.shape[2] if parameter.ndim == 3 else 1
             yield f"{name}.{own}", parameter.detach(), inputs, outputs, ends.get(parameter, 1)
 
@@ -93,7 +96,7 @@ def test_t5_tables_start_without_a_preference():
 
 
 def test_a_shared_matrix_is_drawn_once():
-    """Drawn again as the output map, its spread under fan_in would still be right, but the stream of draws would not."""
+    """Drawn again as the output map its spread under fan_in would still be right, but the stream of draws would not."""
     tied, free = first(BODY, "{kind: normal, std: 0.05}", tie="all"), first(BODY, "{kind: normal, std: 0.05}")
     assert tied.head.output.weight is tied.encoder.input.embedding.weight
     assert torch.equal(tied.encoder.input.embedding.weight, free.encoder.input.embedding.weight)
@@ -124,6 +127,7 @@ def test_no_parameter_keeps_what_the_memory_held(score, monkeypatch):
     """Parameters are made empty; one that nobody draws would be whatever was there."""
     real = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *args, **kwargs: real(*args, **kwargs).fill_(torch.nan))
-    body = f"d_model: 12, max_length: 32, attention: {{heads: 2, d_head: 6, score: {score}}}, encoder: {{layers: 1}}, decoder: {{layers: 1}}"
+    attention = f"attention: {{heads: 2, d_head: 6, score: {score}}}"
+    body = f"d_model: 12, max_length: 32, {attention}, encoder: {{layers: 1}}, decoder: {{layers: 1}}"
     assert all(parameter.isfinite().all() for parameter in first(body, "fan_in").parameters())
     monkeypatch.undo()

@@ -118,7 +118,10 @@ def write(model: Model, source: list[int], target: list[int], squash: str) -> to
 
 
 MODELS = {
-    f"{name} {cell}": (recurrent(writer=text, cell=cell), {"Luong, feeding": "relu", "Bahdanau": "none"}.get(name, "tanh"))
+    f"{name} {cell}": (
+        recurrent(writer=text, cell=cell),
+        {"Luong, feeding": "relu", "Bahdanau": "none"}.get(name, "tanh"),
+    )
     for name, text in catalogue.WRITERS.items()
     for cell in catalogue.CELLS
 }

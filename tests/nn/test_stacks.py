@@ -98,18 +98,22 @@ def test_a_memory_of_another_width_is_mapped_by_keys_and_values():
     assert cross.query.weight.shape == (12, 12)
 
 
-DROPOUTS = {
-    "attention": ("attention: {heads: 2, dropout: 0.5}, feedforward: {d_ff: 10, dropout: 0}, input: {dropout: 0}, dropout: 0", (2, 2, 4, 4)),
-    "feedforward": ("attention: {heads: 2, dropout: 0}, feedforward: {d_ff: 10, dropout: 0.5}, input: {dropout: 0}, dropout: 0", (2, 4, 10)),
-    "input": ("attention: {heads: 2, dropout: 0}, feedforward: {d_ff: 10, dropout: 0}, input: {dropout: 0.5}, dropout: 0", (2, 4, 12)),
-    "stack": ("attention: {heads: 2, dropout: 0}, feedforward: {d_ff: 10, dropout: 0}, input: {dropout: 0}, dropout: 0.5", (2, 4, 12)),
-}  # fmt: skip
+SHAPES = {"attention": (2, 2, 4, 4), "feedforward": (2, 4, 10), "input": (2, 4, 12), "stack": (2, 4, 12)}
 
 
-@pytest.mark.parametrize(("keys", "shape"), DROPOUTS.values(), ids=DROPOUTS.keys())
+def dropouts(place: str) -> str:
+    """The keys of a stack that drops half at one place, and nothing elsewhere."""
+    rate = dict.fromkeys(SHAPES, 0.0) | {place: 0.5}
+    return (
+        f"attention: {{heads: 2, dropout: {rate['attention']}}}, "
+        f"feedforward: {{d_ff: 10, dropout: {rate['feedforward']}}}, input: {{dropout: {rate['input']}}}, dropout: {rate['stack']}"
+    )
+
+
+@pytest.mark.parametrize("place", SHAPES)
 @torch.no_grad()
-def test_each_dropout_falls_where_it_belongs_and_nowhere_else(keys, shape, monkeypatch):
-    model = build(tiny(f"{{encoder: {{d_model: 12, layers: 3, {keys}}}}}", "{kind: tagging, tags: 3}"))
+def test_each_dropout_falls_where_it_belongs_and_nowhere_else(place, monkeypatch):
+    model = build(tiny(f"{{encoder: {{d_model: 12, layers: 3, {dropouts(place)}}}}}", "{kind: tagging, tags: 3}"))
     dropped: list[tuple[int, ...]] = []
     real = nn.functional.dropout
 
@@ -123,8 +127,7 @@ def test_each_dropout_falls_where_it_belongs_and_nowhere_else(keys, shape, monke
     still = model({"text": TEXT})
     assert dropped == []
     moved = model.train()({"text": TEXT})
-    times = {"input": 1, "stack": 6}.get(next(name for name, (text, _) in DROPOUTS.items() if text == keys), 3)
-    assert dropped == [shape] * times
+    assert dropped == [SHAPES[place]] * {"input": 1, "stack": 6}.get(place, 3)
     assert not torch.allclose(moved, still)
 
 
@@ -139,7 +142,8 @@ def test_dropout_of_a_branch_falls_on_its_output_and_not_on_the_stream():
 @torch.no_grad()
 def test_the_mean_over_dropout_is_the_layer_without_it():
     model = build(tiny("{encoder: {d_model: 12, layers: 1, order: [feedforward], norm: none, dropout: 0.3, "
-                       "input: {dropout: 0}, feedforward: {kind: relu, d_ff: 10, dropout: 0.3}}}", "{kind: tagging, tags: 3}"))  # fmt: skip
+                       "input: {dropout: 0}, feedforward: {kind: relu, d_ff: 10, dropout: 0.3}}}",
+                       "{kind: tagging, tags: 3}"))  # fmt: skip
     still = model({"text": TEXT})
     many = torch.stack([model.train()({"text": TEXT}) for _ in range(1500)])
     error, spread = (many.mean(0) - still).abs(), many.std(0) / len(many) ** 0.5

@@ -15,7 +15,10 @@ from tests.nn.models import build, tiny
 from tests.nn.oracle import outputs
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-11}
-ENCODER = "{tie_embeddings: none, encoder: {d_model: 12, layers: 1, max_length: 32, attention: {heads: 2}, feedforward: {d_ff: 10}}}"
+ENCODER = (
+    "{tie_embeddings: none, "
+    "encoder: {d_model: 12, layers: 1, max_length: 32, attention: {heads: 2}, feedforward: {d_ff: 10}}}"
+)
 TEXTS = [[5, 6, 7, 8], [9, 10], [11, 4, 12]]
 
 
@@ -175,7 +178,10 @@ def test_the_dense_layer_of_a_pooling():
 
 def test_tagging_scores_words_and_not_their_later_pieces():
     model = build(tiny(ENCODER, "{kind: tagging, tags: 3}"))
-    batch = {"text": stream(TEXTS, pad=0), "labels": stream([[0, IGNORE, 2, 1], [1, IGNORE], [2, 2, IGNORE]], pad=IGNORE)}
+    batch = {
+        "text": stream(TEXTS, pad=0),
+        "labels": stream([[0, IGNORE, 2, 1], [1, IGNORE], [2, 2, IGNORE]], pad=IGNORE),
+    }
     assert model(batch).shape == (3, 4, 3)
     assert model.losses(batch).count == 6
 

@@ -44,10 +44,7 @@ def allowed(mask: str, rows: list[int], head: int = 0) -> list[torch.Tensor]:
     return [
         torch.tensor(
             [
-                [
-                    bool(rule.allows(q, k, h=head, q_length=n, k_length=n, document_q=0, document_k=0))
-                    for k in range(n)
-                ]
+                [bool(rule.allows(q, k, h=head, q_length=n, k_length=n, document_q=0, document_k=0)) for k in range(n)]
                 for q in range(n)
             ]
         )

@@ -14,7 +14,8 @@ SPEC = """
 name: torch
 task: seq2seq
 model:
-  {{d_model: 24, dropout: 0, bias: true, norm: {{kind: layer_norm, epsilon: 1e-5}}, norm_place: {place}, tie_embeddings: none,
+  {{d_model: 24, dropout: 0, bias: true, norm: {{kind: layer_norm, epsilon: 1e-5}}, norm_place: {place},
+   tie_embeddings: none,
    attention: {{heads: 4, position: none}}, feedforward: {{kind: {activation}, d_ff: 40}},
    encoder: {{layers: 2}}, decoder: {{layers: 2}}}}
 tokenizer: {{kind: words, vocabulary: 30}}

@@ -63,7 +63,10 @@ tokenizer: {{kind: words, vocabulary: 30}}
 """
     ours = shaken(built(text))
     theirs = shaken(CELLS[cell](7, 7, 2, batch_first=True), 0.5)
-    copy({name: p.detach().clone() for name, p in linear(theirs, "rnn").items()}, nn.ModuleDict({"rnn": ours.decoder.rnn}))
+    copy(
+        {name: p.detach().clone() for name, p in linear(theirs, "rnn").items()},
+        nn.ModuleDict({"rnn": ours.decoder.rnn}),
+    )
     values = torch.tensor([[2, 5, 6, 7], [2, 8, 9, 10]])
     states, _ = theirs(ours.decoder.input.embedding(values))
     expected, cache = ours.head.output(states), ours.start({}, capacity=4)

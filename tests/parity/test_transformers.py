@@ -41,7 +41,9 @@ def theirs() -> SimpleNamespace:
             )
         ),
         gpt=GPT2LMHeadModel(
-            GPT2Config(vocab_size=300, n_positions=20, n_embd=24, n_layer=2, n_head=3, bos_token_id=2, eos_token_id=None)
+            GPT2Config(
+                vocab_size=300, n_positions=20, n_embd=24, n_layer=2, n_head=3, bos_token_id=2, eos_token_id=None
+            )
         ),
         llama=LlamaForCausalLM(
             LlamaConfig(
@@ -57,7 +59,8 @@ def theirs() -> SimpleNamespace:
 
 BERT = """
 name: bert
-task: {kind: masked_language_model, output: {bias: true, transform: {activation: gelu, norm: &norm {kind: layer_norm, epsilon: 1e-12}}}}
+task: {kind: masked_language_model,
+       output: {bias: true, transform: {activation: gelu, norm: &norm {kind: layer_norm, epsilon: 1e-12}}}}
 model:
   norm: *norm
   init: {kind: normal, std: 0.02}
@@ -98,7 +101,9 @@ def bert() -> tuple[Any, Model]:
         "head.output.bias": head.bias,
     }
     weights |= linear(embeddings.LayerNorm, "encoder.input.norm")
-    weights |= linear(head.transform.dense, "head.transform.map") | linear(head.transform.LayerNorm, "head.transform.norm")
+    weights |= linear(head.transform.dense, "head.transform.map") | linear(
+        head.transform.LayerNorm, "head.transform.norm"
+    )
     for i, layer in enumerate(other.bert.encoder.layer):
         attention, forward = f"encoder.layers.{i}.attention", f"encoder.layers.{i}.feedforward"
         for name in ("query", "key", "value"):

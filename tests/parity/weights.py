@@ -29,7 +29,7 @@ def shaken(module: nn.Module, size: float = 0.25) -> nn.Module:
 def copy(weights: dict[str, Tensor], into: nn.Module) -> None:
     """Every parameter of `into` from `weights`; a name that either side lacks is an error."""
     own = dict(into.named_parameters())
-    assert weights.keys() == own.keys(), (weights.keys() ^ own.keys())
+    assert weights.keys() == own.keys(), weights.keys() ^ own.keys()
     for name, parameter in own.items():
         assert parameter.shape == weights[name].shape, name
         parameter.copy_(weights[name])

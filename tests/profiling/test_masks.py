@@ -16,7 +16,9 @@ def test_like_layers_are_drawn_once_and_full_masks_in_words():
     lines = drawn(specs.transformer())
     assert lines[0] == "keys to the right, queries down; █ all pairs of a cell are seen, ▓▒░ some, · none"
     assert [line for line in lines if "coder." in line] == [
-        "encoder.attention of layers 0-1", "decoder.0.attention", "decoder.0.cross_attention",
+        "encoder.attention of layers 0-1",
+        "decoder.0.attention",
+        "decoder.0.cross_attention",
     ]
     assert lines.count("every query sees every key") == 2
     assert f"{LENGTH - 1}  " + "█" * LENGTH in lines

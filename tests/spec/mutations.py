@@ -152,4 +152,6 @@ def _twice(text: str, draw: random.Random) -> Mutant | None:
 
 
 def _closed(line: str) -> bool:
-    return all(line.count(a) == line.count(b) for a, b in ("[]", "{}")) and not line.rstrip().endswith(("{", "[", ",", ">-"))
+    return all(line.count(a) == line.count(b) for a, b in ("[]", "{}")) and not line.rstrip().endswith(
+        ("{", "[", ",", ">-")
+    )

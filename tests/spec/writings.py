@@ -14,7 +14,20 @@ TASKS = {
     "classification": ("encoder",),
     "tagging": ("encoder",),
 }
-RARE = ("extends", "language", "kind", "encoder", "decoder", "layers", "stack", "field", "fields", "name", "data", "order")
+RARE = (
+    "extends",
+    "language",
+    "kind",
+    "encoder",
+    "decoder",
+    "layers",
+    "stack",
+    "field",
+    "fields",
+    "name",
+    "data",
+    "order",
+)
 
 
 def spec(seed: int) -> dict[str, Any]:
@@ -26,7 +39,9 @@ def spec(seed: int) -> dict[str, Any]:
         kind = draw.choice(["transformer", "transformer", "recurrent"])
         model[name] = {"kind": kind, **_some(_class(kind), draw, 0.1, 0)}
         if draw.random() < 0.3 and kind == "transformer":
-            model[name]["layers"] = draw.choice([2, [{}, {"repeat": 2}], [{"repeat": 2, "layers": [{}, {"dropout": 0.2}]}]])
+            model[name]["layers"] = draw.choice(
+                [2, [{}, {"repeat": 2}], [{"repeat": 2, "layers": [{}, {"dropout": 0.2}]}]]
+            )
     found = {"name": "random", "task": task, "model": model}
     for key in ("tokenizer", "train", "evaluate"):
         if draw.random() < 0.3:
@@ -54,7 +69,9 @@ def _value(shape: Shape, draw: random.Random, depth: int) -> Any:
         case Union_(kinds=kinds):
             kind = draw.choice(list(kinds))
             needed = {"max_length": 1024, "bound": 0.1, "path": "tokenizer.json"}
-            inner = {key: value for key, value in needed.items() if key in kinds[kind].model_fields and kind != "sample"}
+            inner = {
+                key: value for key, value in needed.items() if key in kinds[kind].model_fields and kind != "sample"
+            }
             inner |= _some(kinds[kind], draw, 0.2, depth) if depth < 4 else {}
             return {"kind": kind, **inner} if inner or draw.random() < 0.3 else kind
         case Record(of=record):
@@ -70,6 +87,8 @@ def _value(shape: Shape, draw: random.Random, depth: int) -> Any:
         case Number(above=above, below=below):
             return draw.choice([2, 1.5, 3e-2] if below is None and (above or 0) < 2 else [0.1, 0.25, 0.5])
         case Plain(what=what):
-            return draw.choice({"flag": [True, False], "mask": MASKS, "time": [7, "3 epochs", "5%"], "text": ["loss"]}[what])
+            return draw.choice(
+                {"flag": [True, False], "mask": MASKS, "time": [7, "3 epochs", "5%"], "text": ["loss"]}[what]
+            )
         case Either(of=parts):
             return _value(draw.choice(parts), draw, depth)

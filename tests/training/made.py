@@ -68,7 +68,6 @@ class Pairs:
         self.asked.append((epoch, index))
         return pairs(random.Random(mix(1, epoch, index)), self.rows)
 
-
     def in_order(self) -> Iterator[tuple[list[int], Batch]]:
         for index in range(self.per_epoch):
             yield [], pairs(random.Random(mix(1, "valid", index)), self.rows)

@@ -14,9 +14,7 @@ def repeat_heads(x: Tensor, heads: int) -> Tensor:
     return x if groups == heads else x.repeat_interleave(heads // groups, dim=1)
 
 
-def weights(
-    score: Score, normalizer: Normalizer, pair: Pair, *, visible: Tensor | None, bias: Tensor | None
-) -> Tensor:
+def weights(score: Score, normalizer: Normalizer, pair: Pair, *, visible: Tensor | None, bias: Tensor | None) -> Tensor:
     """Weights (b h q k) in float32 or wider. Cost: b h q k floats, times the score's own."""
     logits = wide(score(pair))
     if bias is not None:

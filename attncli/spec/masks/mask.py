@@ -47,7 +47,7 @@ class Mask:
     @cached_property
     def names(self) -> frozenset[str]:
         """What the expression reads besides q and k, which every mask may: h, q_length, k_length, document."""
-        found = set()
+        found: set[str] = set()
         for node in self.tree.walk():
             match node:
                 case Name(name="h" | "q_length" | "k_length" as name):
