@@ -24,7 +24,7 @@ demo: $(VENV)/installed ## Train a translator of dates, score it and draw what i
 	$(ATTNCLI) evaluate runs/dates
 	$(ATTNCLI) inspect runs/dates --text "de Sunday, November 22, 2026" --text "zh Nov 22, 2026" --out maps/dates --force
 	@echo
-	@echo "The attention page: $(CURDIR)/maps/dates/index.html"
+	@echo "The attention page: $(CURDIR)/maps/dates/attention.html"
 
 test: lint ## Lint, check the types and run every test.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
