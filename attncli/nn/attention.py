@@ -4,10 +4,11 @@
 
 Vaswani et al. 2017, arXiv:1706.03762, section 3.2; kv heads as in Ainslie et al. 2023, arXiv:2305.13245. The order of
 the steps is fixed: project, turn, score with its scale, bias, mask, normalizer in float32, cast, dropout, values,
-output.
+output. `ask` and `read` hold the steps up to the score, weighing.py those from the score to the weights, `attend` the
+rest.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,27 @@ from attncli.nn.normalizers import Normalizer, Softmax, build_normalizer
 from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
 from attncli.nn.view import Mask, Record, View
+from attncli.nn.weighing import Seen, Weighing
 from attncli.spec import attention as spec
 
 Projected = tuple[Tensor, Tensor]
 """Keys as the score reads them (b g k ·) and values (b g k v)."""
+
+
+class Asked(NamedTuple):
+    """What an attention makes of the states that ask."""
+
+    query: Tensor  # (b h q e), turned
+
+
+class Ready(NamedTuple):
+    """What a kernel reads."""
+
+    query: Tensor  # (b h q e)
+    key: Tensor  # (b g k ·), as the score reads it
+    value: Tensor  # (b g k v)
+    bias: Tensor | None  # broadcast to (b h q k)
+    view: View
 
 
 class Attention(nn.Module):
@@ -45,7 +63,7 @@ class Attention(nn.Module):
         projections: tuple[str, ...],
         bias: tuple[str, ...],
         score: Score,
-        normalizer: Normalizer,
+        weighing: Weighing,
         position: Relative,
         mask: Mask,
         dropout: float,
@@ -61,14 +79,14 @@ class Attention(nn.Module):
         self.value = _projection("value", d_memory, kv_heads * d_value, projections, bias)
         self.output = _projection("output", heads * d_value, d_output, projections, bias)
         self.score = score
-        self.normalizer = normalizer
+        self.weighing = weighing
         self.position = position
         self.mask = mask
         self.dropout = dropout
         self.address = ""
         self.traits = Traits(
             product=isinstance(score, Product),
-            softmax=isinstance(normalizer, Softmax),
+            softmax=isinstance(weighing.normalizer, Softmax),
             bias=_bias_trait(position),
             dropout=dropout,
             heads=heads,
@@ -79,6 +97,11 @@ class Attention(nn.Module):
             wanted=kernel,
         )
 
+    @property
+    def normalizer(self) -> Normalizer:
+        """What makes the weights of the scores."""
+        return self.weighing.normalizer
+
     def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
         """The kernel that serves this attention there, and why."""
         return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval")
@@ -87,9 +110,9 @@ class Attention(nn.Module):
         """Mix `memory` (b k d_memory) for each place of `x` (b q d_query); returns (b q d_output)."""
         return self.attend(self.ask(x, view), self.read(memory, view), view)
 
-    def ask(self, x: Tensor, view: View) -> Tensor:
-        """Queries (b h q e), turned."""
-        return self._turn(_split(self.query(x), self.heads), view, "query")
+    def ask(self, x: Tensor, view: View) -> Asked:
+        """Queries, turned."""
+        return Asked(self._turn(_split(self.query(x), self.heads), view, "query"))
 
     def read(self, memory: Tensor, view: View) -> Projected:
         """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0."""
@@ -98,6 +121,19 @@ class Attention(nn.Module):
             return value[..., :0], value
         key = self._turn(_split(self.key(memory), self.kv_heads), view, "key")
         return self._readable(key), value
+
+    def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
+        """Outputs (b q d_output) of queries that asked, over keys and values that were read."""
+        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
+        ready = Ready(asked.query, *projected, bias, view)
+        dropout = self.dropout if self.training else 0.0
+        device, dtype = asked.query.device.type, str(asked.query.dtype)[6:]
+        if self.plan(device=device, dtype=dtype, training=self.training).kernel == "fused":
+            mixed = self._fused(ready, dropout)
+        else:
+            mixed = self._reference(ready, dropout)
+        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return out
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
@@ -109,86 +145,62 @@ class Attention(nn.Module):
         angles = view.once((id(self.position), side), lambda: self.position.angles(positions))
         return x if angles is None else self.position.turn(x, angles)
 
-    def attend(self, query: Tensor, projected: Projected, view: View) -> Tensor:
-        """Outputs (b q d_output) for queries (b h q e)."""
-        key, value = projected
-        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
-        dropout = self.dropout if self.training else 0.0
-        kernel = self.plan(device=query.device.type, dtype=str(query.dtype)[6:], training=self.training).kernel
-        if kernel == "fused":
-            output = self._fused(query, key, value, view, bias, dropout)
-        else:
-            output = self._reference(query, key, value, view, bias, dropout)
-        out: Tensor = self.output(output.transpose(1, 2).flatten(2))
-        return out
-
     def _bias(self, view: View) -> Tensor | None:
         return self.position.bias(view.query_positions, view.key_positions)
 
-    def _fused(
-        self, query: Tensor, key: Tensor, value: Tensor, view: View, bias: Tensor | None, dropout: float
-    ) -> Tensor:
+    def _fused(self, ready: Ready, dropout: float) -> Tensor:
+        """Mixtures (b h q v); the weights are not held."""
         assert isinstance(self.score, Product)
+        view, bias, value = ready.view, ready.bias, ready.value
         triangle = view.triangle(self.mask)
         visible = None if triangle else view.visible(self.mask, self.heads)
-        asked, scale = self.score.ask(query), self.score.scale
-        key = key.to(asked.dtype)
-        output = fused.attend(
+        asked, scale = self.score.ask(ready.query), self.score.scale
+        key = ready.key.to(asked.dtype)
+        mixed = fused.attend(
             asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias, dropout=dropout
         )
         if view.tap is not None:
             lse = fused.log_sum_exp(asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias)
-            self._tell(view, query, key, value, bias, lse, None, output, "fused")
-        return output
+            self._tell(ready._replace(key=key), lse, None, mixed, "fused")
+        return mixed
 
-    def _reference(
-        self, query: Tensor, key: Tensor, value: Tensor, view: View, bias: Tensor | None, dropout: float
-    ) -> Tensor:
-        pair = self._pair(query, key, value, view.query_positions, view.key_positions, view.lengths)
+    def _reference(self, ready: Ready, dropout: float) -> Tensor:
+        """Mixtures (b h q v) by way of all weights."""
+        view = ready.view
+        pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
         visible = view.visible(self.mask, self.heads)
-        weights = reference.weights(self.score, self.normalizer, pair, visible=visible, bias=bias)
-        output = reference.mix(weights, pair.value, dropout=dropout)
+        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias)
+        weights: Tensor = self.weighing(reference.wide(self.score(pair)), seen)
+        mixed = reference.mix(weights, pair.value, dropout=dropout)
         if view.tap is not None:
-            self._tell(view, query, key, value, bias, None, weights, output, "reference")
-        return output
+            self._tell(ready, None, weights, mixed, "reference")
+        return mixed
 
     def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
         key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
         return Pair(query, key, value, q, k, lengths)
 
-    def _tell(
-        self,
-        view: View,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        bias: Tensor | None,
-        lse: Tensor | None,
-        weights: Tensor | None,
-        output: Tensor,
-        kernel: str,
-    ) -> None:
+    def _tell(self, ready: Ready, lse: Tensor | None, weights: Tensor | None, mixed: Tensor, kernel: str) -> None:
+        view = ready.view
         assert view.tap is not None
-        visible = view.visible(self.mask, self.heads)
-        view.tap(
-            Record(
-                address=self.address,
-                attention=self,
-                query=query,
-                key=key,
-                value=value,
-                visible=visible,
-                bias=bias,
-                lse=lse,
-                weights=weights,
-                output=output,
-                query_positions=view.query_positions,
-                key_positions=view.key_positions,
-                query_real=view.query_real,
-                key_real=view.key_real,
-                kernel=kernel,
-            )
+        record = Record(
+            address=self.address,
+            attention=self,
+            query=ready.query,
+            key=ready.key,
+            value=ready.value,
+            visible=view.visible(self.mask, self.heads),
+            bias=ready.bias,
+            lse=lse,
+            weights=weights,
+            output=mixed,
+            query_positions=view.query_positions,
+            key_positions=view.key_positions,
+            query_real=view.query_real,
+            key_real=view.key_real,
+            kernel=kernel,
         )
+        view.tap(record)
 
     @torch.no_grad()
     def weights(self, record: Record, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -196,7 +208,9 @@ class Attention(nn.Module):
         cast = [x.to(dtype) for x in (record.query, record.key, record.value)]
         pair = self._pair(cast[0], cast[1], cast[2], record.query_positions, record.key_positions, None)
         bias = None if record.bias is None else record.bias.to(dtype)
-        return reference.weights(self.score, self.normalizer, pair, visible=record.visible, bias=bias)
+        seen = Seen(record.query_positions, record.key_positions, record.visible, bias)
+        weights: Tensor = self.weighing(reference.wide(self.score(pair)), seen)
+        return weights
 
 
 def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]) -> nn.Module:
@@ -242,7 +256,7 @@ def build_attention(
         projections=projections,
         bias=attention.bias,
         score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
-        normalizer=build_normalizer(attention.normalizer),
+        weighing=Weighing(normalizer=build_normalizer(attention.normalizer)),
         position=position or build_attention_position(attention),
         mask=attention.mask,
         dropout=attention.dropout,

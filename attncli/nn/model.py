@@ -14,7 +14,6 @@ from attncli.nn.stacks import States, Transformer, TransformerPast, build_transf
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head
 from attncli.nn.view import Tap
 from attncli.spec import model as spec
-from attncli.spec.masks import parse
 from attncli.spec.recurrent import Both, Recurrent
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
@@ -119,7 +118,7 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
     writer = stacks[run.task.stack]
     head = build_head(
         run.task, name=run.task.stack, d_input=writer.d_output, vocabulary=sizes.vocabularies[writer.field],
-        labels=sizes.labels, full=parse("full"),
+        labels=sizes.labels,
     )  # fmt: skip
     return Model(stacks=stacks, head=head, head_stack=run.task.stack)
 

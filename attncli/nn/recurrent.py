@@ -244,8 +244,8 @@ class Decoder(nn.Module):
 
     def _attend(self, asks: Tensor, projected: Projected, view: View) -> Tensor:
         assert self.attention is not None
-        query = self.attention.ask(asks.unsqueeze(1), view)
-        return self.attention.attend(query, projected, view).squeeze(1)
+        asked = self.attention.ask(asks.unsqueeze(1), view)
+        return self.attention.attend(asked, projected, view).squeeze(1)
 
     def _feed(self, x: Tensor, fed: Tensor | None) -> Tensor:
         if self.feeding == "none" or fed is None:

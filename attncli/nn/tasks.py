@@ -9,15 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncli.nn.attention import Attention
+from attncli.nn.attention import Attention, build_attention
 from attncli.nn.feedforward import ACTIVATIONS
-from attncli.nn.normalizers import build_normalizer
 from attncli.nn.norms import build_norm
-from attncli.nn.positions import Relative
-from attncli.nn.scores import build_score
 from attncli.nn.stacks import States
-from attncli.nn.view import Mask, Tap, View, positions_of
+from attncli.nn.view import Tap, View, positions_of
 from attncli.spec import tasks as spec
+from attncli.spec.attention import MultiHead
+from attncli.spec.masks import parse
+from attncli.spec.norms import NoNorm
+from attncli.spec.positions import NoPosition
 from attncli.streams import IGNORE, Stream
 
 
@@ -168,11 +169,11 @@ class ClassHead(nn.Module):
 Head = TokenHead | ClassHead
 
 
-def build_head(task: spec.Task, *, name: str, d_input: int, vocabulary: int, labels: int | None, full: Mask) -> Head:
-    """The head of a task on a stack of width d_input; `vocabulary` is that of the field it writes, `full` sees all."""
+def build_head(task: spec.Task, *, name: str, d_input: int, vocabulary: int, labels: int | None) -> Head:
+    """The head of a task on a stack of width d_input; `vocabulary` is that of the field it writes."""
     match task:
         case spec.Classification():
-            return _build_class_head(task, d_input=d_input, classes=labels or 2, full=full)
+            return _build_class_head(task, d_input=d_input, classes=labels or 2)
         case spec.Tagging():
             return TokenHead(d_input=d_input, classes=labels or 2, bias=True, transform=nn.Identity(), smoothing=0.0)
         case _:
@@ -187,7 +188,7 @@ def build_head(task: spec.Task, *, name: str, d_input: int, vocabulary: int, lab
             )
 
 
-def _build_class_head(task: spec.Classification, *, d_input: int, classes: int, full: Mask) -> ClassHead:
+def _build_class_head(task: spec.Classification, *, d_input: int, classes: int) -> ClassHead:
     pooling = task.pooling
     if not isinstance(pooling, spec.AttentionPooling):
         return ClassHead(
@@ -195,12 +196,12 @@ def _build_class_head(task: spec.Classification, *, d_input: int, classes: int, 
             smoothing=task.label_smoothing,
         )  # fmt: skip
     width = d_input // pooling.heads
-    attention = Attention(
-        d_query=d_input, d_memory=d_input, d_output=d_input, heads=pooling.heads, kv_heads=pooling.heads, d_head=width,
-        d_key=width, d_value=width, projections=("query", "key", "value", "output"), bias=(),
-        score=build_score(pooling.score, heads=pooling.heads, d_query=width, d_key=width, d_value=width),
-        normalizer=build_normalizer(pooling.normalizer), position=Relative(), mask=full, dropout=0.0, kernel="auto",
+    made = MultiHead(
+        heads=pooling.heads, kv_heads=pooling.heads, d_head=width, d_value=width, bias=(), score=pooling.score,
+        normalizer=pooling.normalizer, position=NoPosition(), mask=parse("full"), dropout=0.0, norm=NoNorm(),
+        norm_place="pre",
     )  # fmt: skip
+    attention = build_attention(made, d_query=d_input, d_memory=d_input, d_output=d_input)
     attention.address = "head.attention"
     pool = AttentionPool(d_model=d_input, queries=pooling.queries, attention=attention)
     return ClassHead(

@@ -106,7 +106,8 @@ def dropouts(place: str) -> str:
     rate = dict.fromkeys(SHAPES, 0.0) | {place: 0.5}
     return (
         f"attention: {{heads: 2, dropout: {rate['attention']}}}, "
-        f"feedforward: {{d_ff: 10, dropout: {rate['feedforward']}}}, input: {{dropout: {rate['input']}}}, dropout: {rate['stack']}"
+        f"feedforward: {{d_ff: 10, dropout: {rate['feedforward']}}}, input: {{dropout: {rate['input']}}}, "
+        f"dropout: {rate['stack']}"
     )
 
 

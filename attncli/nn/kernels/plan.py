@@ -20,6 +20,7 @@ class Traits:
     d_head: int
     d_value: int
     mask: str
+    steps: tuple[str, ...] = ()  # keys of the spec that ask for steps which only the reference has
     wanted: Literal["auto", "fused", "reference"] = "auto"
 
 
@@ -46,6 +47,7 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase) -> Choice:
         against.append("the score is no dot product")
     if not traits.softmax:
         against.append("the normalizer is not softmax")
+    against += [f"the fused kernel has no {step}" for step in traits.steps]
     if device == "cpu":
         if phase == "train" and traits.dropout > 0:
             against.append("on the CPU the fused kernel has no dropout on the weights; dropout: 0 would allow it")
@@ -53,7 +55,7 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase) -> Choice:
             against.append("on the CPU the fused kernel gives a learned bias no gradient; rotary would allow it")
         if traits.d_value != traits.d_head:
             against.append(f"on the CPU the fused kernel needs d_value = d_head ({traits.d_value} and {traits.d_head})")
-    if against and (traits.wanted == "auto" or not (traits.product and traits.softmax)):
+    if against and (traits.wanted == "auto" or not (traits.product and traits.softmax and not traits.steps)):
         return Choice("reference", tuple(against))
     reasons = ["a dot product under softmax: the weights need not be held"]
     if traits.wanted == "fused" and against:

@@ -4,23 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attncli.nn.normalizers import Normalizer
-from attncli.nn.scores import Pair, Score
-
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:
     """Key/value heads (b g k ·) for query heads (b h k ·): head h reads h // (heads / kv_heads)."""
     groups = x.shape[1]
     return x if groups == heads else x.repeat_interleave(heads // groups, dim=1)
-
-
-def weights(score: Score, normalizer: Normalizer, pair: Pair, *, visible: Tensor | None, bias: Tensor | None) -> Tensor:
-    """Weights (b h q k) in float32 or wider. Cost: b h q k floats, times the score's own."""
-    logits = wide(score(pair))
-    if bias is not None:
-        logits = logits + bias
-    made: Tensor = normalizer(logits, visible)
-    return made
 
 
 def mix(weights: Tensor, value: Tensor, *, dropout: float) -> Tensor:
