@@ -19,7 +19,7 @@ RANKS = (
     {"spec"},
     {"streams", "pictures"},
     {"nn", "data"},
-    {"training", "decoding", "evaluation", "maps", "profiling"},
+    {"training", "decoding", "evaluation", "maps", "profiling", "checking"},
     {"api"},
     {"cli"},
 )

@@ -10,7 +10,7 @@ import click
 from attncli import __version__
 from attncli.errors import AttncliError
 
-VERBS = ("build", "train", "evaluate", "predict", "inspect", "profile", "explain", "init", "schema")
+VERBS = ("build", "train", "evaluate", "predict", "inspect", "profile", "check", "explain", "init", "schema")
 
 
 class _Verbs(click.Group):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import ValidationError
 
@@ -35,6 +35,13 @@ class Loaded:
     notes: tuple[str, ...]
     root: Mapping
     """Every value with its place or its reason."""
+    written: Mapping
+    """What is written, `extends` and `-o` laid over each other, before any default."""
+
+    def plain(self) -> dict[str, Any]:
+        """What is written, without places."""
+        found: dict[str, Any] = plain(self.written)
+        return found
 
     def resolved(self) -> str:
         """YAML with every default, which loads to an equal spec; paths are absolute."""
@@ -82,7 +89,7 @@ def _load(read: Callable[[Files], Mapping], overrides: Sequence[str]) -> Loaded:
     if found or run is None:
         raise refusal(found)
     remarks = [f"{Walk(root, where).node.place}: {text}" for where, text in notes(run.model)]
-    return Loaded(run, tuple(dict.fromkeys([*work.notes, *remarks])), root)
+    return Loaded(run, tuple(dict.fromkeys([*work.notes, *remarks])), root, written)
 
 
 def _look_for_idle_keys(written: Mapping, root: Mapping, work: Work) -> None:

@@ -1,0 +1,343 @@
+"""The laws. Each takes a subject and measures how far the model is from obeying, with the worst case as witness.
+
+All are held in float64, where rounding lies many orders below any fault that matters.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from attncli.checking.subject import Subject, chunk, packed, shake
+from attncli.nn.attention import Attention
+from attncli.nn.kernels.reference import repeat_heads
+from attncli.nn.model import Model, build_model
+from attncli.nn.normalizers import Entmax, Softmax, Sparsemax
+from attncli.nn.positions import Relative
+from attncli.nn.recurrent import Decoder, Encoder
+from attncli.nn.scores import BiasedDot, Product
+from attncli.nn.view import Record
+from attncli.streams import IGNORE, Batch
+
+TOLERANCE = 1e-8
+"""Of a difference, beside the largest of the numbers compared (or 1)."""
+SHIFTED = (Softmax, Sparsemax, Entmax)
+"""Normalizers to which a number added to every score of a row makes no difference."""
+
+
+class Measure(NamedTuple):
+    """One comparison: how far off, and where."""
+
+    error: float
+    witness: str
+
+
+@dataclass(frozen=True)
+class Law:
+    """What must hold, in one sentence, and how it is measured."""
+
+    name: str
+    says: str
+    measure: Callable[[Subject], Iterator[Measure]]
+    spared: Callable[[Subject], str | None] = lambda subject: None
+    """Why the law has no meaning for this subject; None where it has."""
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """The largest difference, beside the largest number (or 1); infinite where there is a NaN or the shapes differ."""
+    if one.shape != other.shape:
+        return math.inf
+    if not one.numel():
+        return 0.0
+    size = max(1.0, float(other.abs().max()))
+    found = float((one - other).abs().max()) / size
+    return found if math.isfinite(found) else math.inf
+
+
+# -- causality ---------------------------------------------------------------------------------------------------------
+
+
+def _earlier_outputs(subject: Subject) -> Iterator[Measure]:
+    """Change one token at a time; then ask for the derivative by every later embedding."""
+    row = max(range(len(subject.rows[subject.written])), key=lambda one: len(subject.rows[subject.written][one]))
+    text, count = subject.rows[subject.written][row], subject.sizes.vocabularies[subject.written]
+    variants = [text] + [[*text[:at], (text[at] + 1) % count, *text[at + 1 :]] for at in range(len(text))]
+    rows = {name: [texts[row]] * len(variants) for name, texts in subject.rows.items()} | {subject.written: variants}
+    with torch.no_grad():
+        logits = subject.model(subject.batch(rows=rows))
+    for place in range(len(text)):
+        judged = [at for at in range(place) if subject.rows["labels"][row][at] != IGNORE]
+        error = apart(logits[place + 1, judged], logits[0, judged])
+        yield Measure(error, f"another token at place {place} moves an output before it")
+    yield from _derivatives(subject, row)
+
+
+def _derivatives(subject: Subject, row: int) -> Iterator[Measure]:
+    kept: list[Tensor] = []
+    handle = subject.model.stacks[subject.run.task.stack].input.register_forward_hook(
+        lambda module, given, made: kept.append(made)
+    )
+    try:
+        logits = subject.model(subject.batch(row))[0]
+    finally:
+        handle.remove()
+    for place in range(len(logits) - 1):
+        if subject.rows["labels"][row][place] == IGNORE:
+            continue
+        (slope,) = torch.autograd.grad(logits[place].sum(), kept[0], retain_graph=True)
+        later = slope[0, place + 1 :].abs()
+        yield Measure(
+            float(later.max()), f"the output at place {place} has a derivative by the embedding of a later one"
+        )
+
+
+# -- caches ------------------------------------------------------------------------------------------------------------
+
+CUTS = {"token by token": (1, 2, 3, 4, 5, 6), "in chunks": (1, 4, 6), "prefill, then tokens": (4, 5, 6)}
+
+
+def _texts(subject: Subject, count: int, length: int) -> list[list[int]]:
+    """Texts of one length, made of the rows' own tokens."""
+    pool = [token for row in subject.rows[subject.written] for token in row]
+    return [[pool[(7 * row + 3 * at) % len(pool)] for at in range(length)] for row in range(count)]
+
+
+def _sources(subject: Subject, rows: Sequence[int]) -> Batch:
+    return {name: one for name, one in subject.batch(*rows).items() if name not in (subject.written, "labels")}
+
+
+def _whole(subject: Subject, texts: list[list[int]], rows: Sequence[int]) -> Tensor:
+    """The logits of texts beside the sources of the rows named."""
+    given = {name: [texts_[row] for row in rows] for name, texts_ in subject.rows.items()}
+    given |= {subject.written: texts, "labels": texts}
+    out: Tensor = subject.model(subject.batch(rows=given))
+    return out
+
+
+def _room(subject: Subject) -> int:
+    return min(6, subject.run.model.stacks[subject.run.task.stack].max_length)
+
+
+@torch.no_grad()
+def _cached(subject: Subject) -> Iterator[Measure]:
+    length, rows = _room(subject), (0, 1, 2)
+    texts = _texts(subject, len(rows), length)
+    expected = _whole(subject, texts, rows)
+    for how, cuts in CUTS.items():
+        cache, start, logits = subject.model.start(_sources(subject, rows), capacity=length), 0, []
+        for end in [cut for cut in cuts if cut <= length]:
+            logits.append(subject.model.step(chunk(texts, start, end), cache))
+            start = end
+        yield Measure(apart(torch.cat(logits, 1), expected[:, :start]), f"{how} is not the whole text at once")
+    yield from _prompts(subject, rows)
+    yield from _reordered(subject, rows)
+    yield from _cropped(subject, rows)
+
+
+def _prompts(subject: Subject, rows: Sequence[int]) -> Iterator[Measure]:
+    """Prompts of unlike length, padded on the left, go on together."""
+    length = _room(subject)
+    texts = [text[: max(2, length - row)] for row, text in enumerate(_texts(subject, len(rows), length))]
+    heads = {subject.written: [text[:-1] for text in texts]}
+    prompts = subject.batch(rows=heads, left=True)[subject.written]
+    cache = subject.model.start(_sources(subject, rows), capacity=length)
+    subject.model.step(prompts, cache)
+    last = subject.model.step(cache.next(torch.tensor([text[-1:] for text in texts])), cache)
+    for row, text in enumerate(texts):
+        alone = _whole(subject, [text], [rows[row]])[0, -1]
+        yield Measure(apart(last[row, 0], alone), f"row {row}, whose prompt is padded on the left, goes on otherwise")
+
+
+def _reordered(subject: Subject, rows: Sequence[int]) -> Iterator[Measure]:
+    """As beams do: some rows die and others split, and then there are fewer."""
+    length = _room(subject)
+    if length < 4:
+        return
+    cache = subject.model.start(_sources(subject, rows), rows=2, capacity=length)
+    texts, of = _texts(subject, 2 * len(rows), 2), [row for row in rows for _ in range(2)]
+    subject.model.step(chunk(texts, 0, 2), cache)
+    for index, fresh in (([1, 0, 3, 3, 4, 4], 7), ([5, 2, 0, 1], 3)):
+        cache.reorder(torch.tensor(index))
+        added = [[token] for token in _texts(subject, fresh, len(index))[-1]]
+        texts = [texts[one] + more for one, more in zip(index, added, strict=True)]
+        of = [of[one] for one in index]
+        logits = subject.model.step(cache.next(torch.tensor(added)), cache)
+        error = apart(logits[:, 0], _whole(subject, texts, of)[:, -1])
+        yield Measure(error, "after the rows of a beam were moved about, a row does not go on as its own text")
+
+
+def _cropped(subject: Subject, rows: Sequence[int]) -> Iterator[Measure]:
+    length = _room(subject)
+    if length < 4:
+        return
+    texts = _texts(subject, len(rows), length)
+    cache = subject.model.start(_sources(subject, rows), capacity=length)
+    subject.model.step(chunk(texts, 0, length), cache)
+    cache.crop(2)
+    others = [text[:2] + text[1::-1] for text in texts]
+    logits = subject.model.step(chunk(others, 2, 4), cache)
+    yield Measure(apart(logits, _whole(subject, others, rows)[:, 2:]), "a text that was cut back goes on otherwise")
+
+
+# -- batches -----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _alone(subject: Subject) -> Iterator[Measure]:
+    for side, left in (("right", False), ("left", True)):
+        together = subject.model(subject.batch(left=left))
+        for row in range(len(subject.rows["labels"])):
+            alone = subject.model(subject.batch(row))[0]
+            own = together[row]
+            if subject.places:
+                own = own[-len(alone) :] if left else own[: len(alone)]
+            yield Measure(apart(own, alone), f"row {row} of a batch padded on the {side} is not what it is alone")
+
+
+@torch.no_grad()
+def _unread(subject: Subject) -> Iterator[Measure]:
+    for left in (False, True):
+        given = subject.batch(left=left)
+        other = {
+            name: one if name == "labels" else replace(one, values=one.values.masked_fill(~one.real, 5))
+            for name, one in given.items()
+        }
+        error = apart(subject.model.losses(other).loss, subject.model.losses(given).loss)
+        yield Measure(error, "what stands in a place of padding changes the loss")
+
+
+GROUPS = ((0, 1), (2, 3))
+
+
+@torch.no_grad()
+def _separate(subject: Subject) -> Iterator[Measure]:
+    batch = {name: packed(texts, GROUPS, pad=IGNORE if name == "labels" else 0) for name, texts in subject.rows.items()}
+    logits = subject.model(batch)
+    for row, group in enumerate(GROUPS):
+        at = 0
+        for one in group:
+            alone = subject.model(subject.batch(one))[0]
+            yield Measure(
+                apart(logits[row, at : at + len(alone)], alone), f"text {one}, packed, is not what it is alone"
+            )
+            at += len(alone)
+
+
+def _no_packing(subject: Subject) -> str | None:
+    if any(isinstance(stack, (Encoder, Decoder)) for stack in subject.model.stacks.values()):
+        return "a recurrent state runs across the borders of a packed row"
+    return None if subject.places else "a packed row has no output of its own for each text"
+
+
+# -- evaluation, gradients, files --------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _settled(subject: Subject) -> Iterator[Measure]:
+    with torch.random.fork_rng(devices=[]):
+        made = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            made.append(subject.model(subject.batch()))
+    yield Measure(0.0 if torch.equal(*made) else math.inf, "two evaluations of one batch differ")
+
+
+def _gradients(subject: Subject) -> Iterator[Measure]:
+    """Over several draws of the weights, since one draw may put a relu to sleep."""
+    largest: dict[str, float] = {}
+    model = subject.copy()
+    for seed in range(3):
+        shake(model, seed=seed + 1)
+        model.zero_grad()
+        loss = model.losses(subject.batch()).loss
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for name, parameter in model.named_parameters():
+            found = 0.0 if parameter.grad is None else float(parameter.grad.abs().max())
+            if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):
+                yield Measure(math.inf, f"the gradient of {name} is not finite")
+            largest[name] = max(largest.get(name, 0.0), found)
+    for name, found in largest.items():
+        if found < 1e-9 and not cancels(model, name):
+            yield Measure(math.inf, f"{name} gets no gradient")
+    yield Measure(0.0, "")
+
+
+def cancels(model: Model, name: str) -> bool:
+    """Whether a parameter adds one number to all scores of a row, which a softmax (and its kin) does not see."""
+    parameter = dict(model.named_parameters())[name]
+    for attention in model.attentions().values():
+        own = next((own for own, each in attention.named_parameters() if each is parameter), None)
+        if own is None or not isinstance(attention.normalizer, SHIFTED):
+            continue
+        turned = type(attention.position).angles is not Relative.angles
+        of_all_keys = own == "key.bias" and isinstance(attention.score, (Product, BiasedDot)) and not turned
+        return of_all_keys or (own == "score.query" and isinstance(attention.score, BiasedDot))
+    return False
+
+
+@torch.no_grad()
+def _restored(subject: Subject) -> Iterator[Measure]:
+    from safetensors.torch import load, save
+
+    data = save({name: parameter.detach().clone() for name, parameter in subject.model.named_parameters()})
+    other = build_model(subject.run, subject.sizes).double().eval()
+    tensors, own = load(data), dict(other.named_parameters())
+    if tensors.keys() != own.keys():
+        yield Measure(math.inf, f"the names differ: {sorted(tensors.keys() ^ own.keys())[:3]}")
+        return
+    for name, tensor in tensors.items():
+        own[name].copy_(tensor)
+    same = torch.equal(other(subject.batch()), subject.model(subject.batch()))
+    yield Measure(0.0 if same else math.inf, "the weights, written and read again, give other outputs")
+
+
+# -- kernels -----------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def _mixed(subject: Subject) -> Iterator[Measure]:
+    """The output of each attention against weights made anew by the reference kernel, empty rows included."""
+    records: list[Record] = []
+    logits = subject.model(subject.batch(), tap=records.append)
+    if not bool(logits.isfinite().all()):
+        yield Measure(math.inf, "an output is not finite")
+    for record in records:
+        attention = record.attention
+        assert isinstance(attention, Attention)
+        weights = attention.weights(record, dtype=torch.float64)
+        mixed = weights @ repeat_heads(record.value.double(), attention.heads)
+        output = record.output
+        if record.query_real is not None:  # a query of padding may see what it likes: nobody reads it
+            real = record.query_real[:, None, :, None].expand_as(output)
+            output, mixed = output.masked_fill(~real, 0.0), mixed.masked_fill(~real, 0.0)
+        yield Measure(apart(output, mixed), f"{record.address}: the {record.kernel} kernel is not the reference")
+        if record.visible is not None:
+            blind = ~record.visible.any(-1).expand(output.shape[:3])
+            error = float(output[blind].abs().max()) if bool(blind.any()) else 0.0
+            yield Measure(error, f"{record.address}: a row that sees no key does not give zeros")
+
+
+def _no_attention(subject: Subject) -> str | None:
+    return None if subject.model.attentions() else "the model has no attention"
+
+
+def _reads(subject: Subject) -> str | None:
+    return None if subject.writes else f"the task {subject.run.task.kind} writes no text"
+
+
+LAWS = (
+    Law("causality", "No output depends on a token that comes after it.", _earlier_outputs, _reads),
+    Law("cache", "Writing with a cache, however it is cut, moved or cropped, gives what the whole text gives.",
+        _cached, _reads),
+    Law("padding", "A row of a batch, padded on either side, is what it is alone.", _alone),
+    Law("unread", "What stands in a place of padding is never read.", _unread),
+    Law("packing", "Texts packed into one row are what they are alone.", _separate, _no_packing),
+    Law("settled", "Evaluation has no randomness.", _settled),
+    Law("gradient", "Every parameter gets a finite gradient that is not 0.", _gradients),
+    Law("restored", "Weights that are written and read again give the same outputs.", _restored),
+    Law("kernel", "Each attention gives what the reference kernel gives, and zeros where a row sees no key.",
+        _mixed, _no_attention),
+)  # fmt: skip

@@ -1,0 +1,157 @@
+"""Each law holds over a right model, and is broken by a fault that is planted for it."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from attncli.checking.certificate import judged
+from attncli.checking.laws import LAWS, Law
+from attncli.checking.subject import Subject, subject_of
+from attncli.nn import attention, cache, normalizers
+from attncli.nn.recurrent import Decoder
+from attncli.nn.stacks import Branch
+from attncli.nn.view import View
+from attncli.spec.load import load_text
+
+BY_NAME = {law.name: law for law in LAWS}
+STACK = "{d_model: 12, max_length: 16, layers: 1, attention: {heads: 2}}"
+MODELS = {
+    "seq2seq": f"{{encoder: {STACK}, decoder: {STACK}}}",
+    "language_model": f"{{decoder: {STACK}}}",
+    "masked_language_model": f"{{encoder: {STACK}}}",
+    "classification": f"{{encoder: {STACK}}}",
+    "tagging": f"{{encoder: {STACK}}}",
+}
+RECURRENT = (
+    "{d_hidden: 6, max_length: 16, input: {d_embedding: 5}, encoder: {kind: recurrent, direction: both}, "
+    "decoder: {kind: recurrent, cross_attention: {score: additive}, query: previous_state, input_feeding: context}}"
+)
+
+
+def subject(task: str = "seq2seq", model: str | None = None) -> Subject:
+    text = f"name: x\ntask: {task}\nmodel: {model or MODELS[task]}\ntokenizer: {{kind: words, vocabulary: 17}}\n"
+    return subject_of(load_text(text).run)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+@pytest.mark.parametrize("task", MODELS)
+def test_a_right_model_obeys(law: Law, task: str) -> None:
+    verdict = judged(law, subject(task))
+    assert verdict.holds, verdict
+    assert (verdict.cases > 0) == (verdict.spared is None)
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
+def test_a_right_recurrent_model_obeys(law: Law) -> None:
+    assert judged(law, subject(model=RECURRENT)).holds
+
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def sees_ahead(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "triangle", lambda self, mask: False)
+    patch.setattr(View, "_allowed", lambda self, mask, heads: None)
+
+
+def moves_rows_wrongly(patch: pytest.MonkeyPatch) -> None:
+    real = cache.KeyValue.reorder
+    patch.setattr(cache.KeyValue, "reorder", lambda self, index: real(self, index.sort().values))
+
+
+def mixes_up_tokens(patch: pytest.MonkeyPatch) -> None:
+    real = cache.Places.next
+    patch.setattr(cache.Places, "next", lambda self, values: real(self, values.flip(0)))
+
+
+def reads_padding(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "key_real", property(lambda self: None))
+
+
+def reads_the_neighbour(patch: pytest.MonkeyPatch) -> None:
+    real = View._visible
+
+    def visible(self: View, mask: object, heads: int) -> torch.Tensor | None:
+        self.packed = False
+        return real(self, mask, heads)
+
+    patch.setattr(View, "_visible", visible)
+
+
+def draws(patch: pytest.MonkeyPatch) -> None:
+    real = Branch.leave
+    patch.setattr(Branch, "leave", lambda self, x, y: real(self, x, y + 1e-3 * torch.randn_like(y)))
+
+
+def cuts_the_gradient(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Branch, "enter", lambda self, x: x.detach())
+
+
+def keeps_a_secret(patch: pytest.MonkeyPatch) -> None:
+    real = Branch.__init__
+
+    def made(self: Branch, *given: object, **named: object) -> None:
+        real(self, *given, **named)
+        self.secret = torch.randn(())
+
+    leave = Branch.leave
+    patch.setattr(Branch, "__init__", made)
+    patch.setattr(Branch, "leave", lambda self, x, y: leave(self, x, y * self.secret))
+
+
+def mixes_wrongly(patch: pytest.MonkeyPatch) -> None:
+    from attncli.nn.kernels import fused
+
+    real = fused.attend
+    patch.setattr(fused, "attend", lambda *given, **named: real(*given, **named) * 1.001)
+
+
+PLANTED: dict[str, tuple[str, str, Plant]] = {
+    "sees ahead": ("causality", "a later one", sees_ahead),
+    "moves rows wrongly": ("cache", "after the rows of a beam were moved", moves_rows_wrongly),
+    "mixes up the next tokens": ("cache", "", mixes_up_tokens),
+    "reads padding": ("padding", "of a batch padded on the", reads_padding),
+    "reads what stands in padding": ("unread", "what stands in a place of padding", reads_padding),
+    "reads the neighbour in a packed row": ("packing", "packed, is not what it is alone", reads_the_neighbour),
+    "draws in evaluation": ("settled", "two evaluations of one batch differ", draws),
+    "cuts the gradient": ("gradient", "norm.weight gets no gradient", cuts_the_gradient),
+    "keeps what no file holds": ("restored", "written and read again", keeps_a_secret),
+    "mixes wrongly": ("kernel", "kernel is not the reference", mixes_wrongly),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_fault_breaks_its_law(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, witness, plant = PLANTED[planted]
+    assert judged(BY_NAME[name], subject()).holds
+    plant(monkeypatch)
+    verdict = judged(BY_NAME[name], subject())
+    assert not verdict.holds
+    assert witness in verdict.witness
+    assert verdict.error > 1e-6
+
+
+def test_nan_is_no_small_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(normalizers.Softmax, "forward", lambda self, logits, visible: logits * math.nan)
+    text = MODELS["seq2seq"].replace("{heads: 2}", "{heads: 2, kernel: reference}")
+    verdict = judged(BY_NAME["kernel"], subject(model=text))
+    assert not verdict.holds
+    assert verdict.error == math.inf
+
+
+def test_a_law_without_meaning_says_why() -> None:
+    spared = {law.name: judged(law, subject(model=RECURRENT)).spared for law in LAWS}
+    assert spared["packing"] == "a recurrent state runs across the borders of a packed row"
+    tagger = {law.name: judged(law, subject("classification")).spared for law in LAWS}
+    assert tagger["causality"] == tagger["cache"] == "the task classification writes no text"
+
+
+def test_the_modules_of_the_subject_are_as_the_spec_says() -> None:
+    model = subject(model=RECURRENT).model
+    assert isinstance(model.stacks["decoder"], Decoder)
+    assert isinstance(model, nn.Module)
+    assert all(parameter.dtype == torch.float64 for parameter in model.parameters())
+    assert [type(each) for each in model.attentions().values()] == [attention.Attention]
