@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from attncli.spec.base import Derived, Spec, kind_of
+from attncli.spec.merge import opened
 from attncli.spec.nodes import Broken, Mapping, Node, Place, Scalar, Sequence, is_broken
 from attncli.spec.report import Found
 from attncli.spec.run import Run
@@ -66,7 +67,8 @@ class Walk:
         self.rest: Path = ()
         self.label = ""
         for index, step in enumerate(steps):
-            if isinstance(step, str) and set("[`(-") & set(step):
+            own = isinstance(self.node, Mapping) and step in self.node.items  # such as `d-model`
+            if isinstance(step, str) and not own and set("[`(-") & set(step):
                 self.label = step  # what pydantic calls a part of a plain union
             elif not self._down(step):
                 self.rest = steps[index:]
@@ -145,16 +147,16 @@ def missing(walk: Walk) -> Found | None:
     """A key that must be written. Derived ones are missing only where they could not be known."""
     if not walk.rest:
         return None
-    name = str(walk.rest[0])
-    record = record_of(walk.node, walk.shape) if isinstance(walk.node, Mapping) else None
-    if record is None or not isinstance(walk.node, Mapping) or name in walk.node.items or _derived(record, name):
+    name, node = str(walk.rest[0]), opened(walk.node, walk.key)
+    record = record_of(node, walk.shape) if node is not None else None
+    if node is None or record is None or name in node.items or _derived(record, name):
         return None
     valid = keys_of(record)
-    if any(name in (ours(key, valid), nearest(key, valid)) for key in walk.node.items if key not in valid):
+    if any(name in (ours(key, valid), nearest(key, valid)) for key in node.items if key not in valid):
         return None  # it is there, misspelt
     where = f"{walk.key}: " if walk.key else ""
     says, help = expected(name, keys_of(record)[name], None)
-    return Found(walk.node.place, f"{where}'{name}' is missing", help or says)
+    return Found(node.place, f"{where}'{name}' is missing", help or says)
 
 
 def _derived(record: type[Spec], name: str) -> bool:

@@ -82,18 +82,19 @@ def _load(read: Callable[[Files], Mapping], overrides: Sequence[str]) -> Loaded:
         raise refusal([*found, stop.found]) from None
     written = overridden(written, overrides, found, covered)
     work = Work(covered, found)
-    root, layers = folded(expanded(work, written))
+    whole = expanded(work, written)
+    root, layers = folded(whole)
     run = _validated(root, layers, found)
     if not found:
-        _look_for_idle_keys(written, root, work)
+        _look_for_idle_keys(written, whole, work)
     if found or run is None:
         raise refusal(found)
     remarks = [f"{Walk(root, where).node.place}: {text}" for where, text in notes(run.model)]
     return Loaded(run, tuple(dict.fromkeys([*work.notes, *remarks])), root, written)
 
 
-def _look_for_idle_keys(written: Mapping, root: Mapping, work: Work) -> None:
-    for each in unread(written, root, work):
+def _look_for_idle_keys(written: Mapping, whole: Mapping, work: Work) -> None:
+    for each in unread(written, whole, work):
         if isinstance(each, Found):
             work.faults.append(each)
         else:
@@ -107,10 +108,10 @@ def _validated(root: Mapping, layers: Typed, found: list[Found]) -> Run | None:
         return Run.model_validate(values)
     except ValidationError as error:
         found += located(error, root)
-        found += [] if found else underived(error, root)
         bad = {fault["loc"][0] for fault in error.errors(include_url=False) if fault["loc"]}
         good = {key: value for key, value in values.items() if key in _Draft.model_fields and key not in bad}
         found += _between(_Draft.model_validate(good), root)
+        found += [] if found else underived(error, root)
         return None
 
 

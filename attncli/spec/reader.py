@@ -67,20 +67,24 @@ class _Composer:
     def document(self) -> Node:
         next(self.events)
         if not isinstance(next(self.events), yaml.DocumentStartEvent):
-            raise Stop(
-                Found(
-                    Place(self.source, 1, 1),
-                    "there is nothing here",
-                    "write a value, or take the key away"
-                    if self.source.flag
-                    else "`attncli init DATA_FILE` writes a spec to start from",
-                )
-            )
-        root = self.node(next(self.events), "", 0, False)
+            raise Stop(self.empty())
+        start = next(self.events)
+        if isinstance(start, yaml.ScalarEvent) and start.value in _NULL and not (start.style or start.tag):
+            raise Stop(self.empty())
+        root = self.node(start, "", 0, False)
         next(self.events)
         if isinstance(more := next(self.events), yaml.DocumentStartEvent):
             raise Stop(Found(self.place(more), "a second document starts here", "write one spec a file"))
         return root
+
+    def empty(self) -> Found:
+        """What is said of a text without a value."""
+        help = (
+            "write a value, or take the key away"
+            if self.source.flag
+            else ("`attncli init DATA_FILE` writes a spec to start from")
+        )
+        return Found(Place(self.source, 1, 1), "there is nothing here", help)
 
     def node(self, event: Any, key: str, depth: int, flow: bool) -> Node:
         """The value that `event` begins; `key` names it in messages."""
@@ -128,7 +132,7 @@ class _Composer:
         if text in _NULL:
             self.fault(event, f"{name}: there is no value", "write `none` for absent, or take the key away")
             return Broken(place)
-        if flow and text.count("(") > text.count(")"):
+        if flow and _still_open(text) > 0:
             self.fault(event, f"{name}: within {{ }} and [ ] the value ends at the comma", self.quoted(place, key))
             return Broken(place)
         return Scalar(place, number_or_text(text))
@@ -152,16 +156,18 @@ class _Composer:
     def mapping(self, event: Any, depth: int) -> Node:
         items: dict[str, Node] = {}
         keys: dict[str, Place] = {}
-        torn = False
+        torn = 0  # parentheses that are still open in a value that ended at a comma
         while not isinstance(start := next(self.events), yaml.MappingEndEvent):
             known = len(self.faults)
             key = self.key(start, depth)
-            value = self.node(next(self.events), key or "", depth + 1, event.flow_style)
+            begin = next(self.events)
+            value = self.node(begin, key or "", depth + 1, event.flow_style)
             if torn and isinstance(value, Broken):  # what follows the comma of `mask: window(before=3, after=2)`
                 del self.faults[known:]
-                torn = ")" not in (key or "")
+                torn = max(0, torn + _still_open(key or ""))
                 continue
-            torn = isinstance(value, Broken) and event.flow_style and "ends at the comma" in self.faults[-1].says
+            cut = isinstance(value, Broken) and event.flow_style and "ends at the comma" in self.faults[-1].says
+            torn = _still_open(begin.value) if cut else 0
             if key is None:
                 continue
             if key in keys:
@@ -188,6 +194,10 @@ class _Composer:
 
     def place(self, event: Any) -> Place:
         return Place(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def _still_open(text: str) -> int:
+    return text.count("(") - text.count(")")
 
 
 def number_or_text(text: str) -> str | int | float | bool:

@@ -6,7 +6,7 @@ from attncli.spec.expand import Work
 from attncli.spec.expand.model import CLASSES
 from attncli.spec.expand.work import kind
 from attncli.spec.merge import opened
-from attncli.spec.nodes import Mapping, Node, Place, Scalar, Sequence, leaves
+from attncli.spec.nodes import Mapping, Node, Place, Scalar, Sequence
 from attncli.spec.report import Found
 from attncli.spec.shapes import keys_of
 from attncli.spec.words import listed
@@ -19,7 +19,8 @@ def unread(written: Mapping, final: Mapping, work: Work) -> Iterator[Found | str
     model = written.get("model")
     if not isinstance(model, Mapping):
         return
-    read = set(leaves(final)) | work.spent
+    read = set(work.spent)
+    _reach(final, read)
     for path, place, lost in _lost(model, (), model.place, read)[1]:
         covers = [cover for leaf in lost for cover in work.covered.by.get(leaf, ())]
         if any(cover.source is not place.source for cover in covers):
@@ -29,6 +30,16 @@ def unread(written: Mapping, final: Mapping, work: Work) -> Iterator[Found | str
             yield Found(place, says, help)
         else:
             yield f"{place}: {says}; it is not used"
+
+
+def _reach(node: Node, reached: set[Node]) -> None:
+    """Gather every node of a tree; layers that stand in many places are gone through once."""
+    if node in reached:
+        return
+    reached.add(node)
+    inner = node.items.values() if isinstance(node, Mapping) else node.items if isinstance(node, Sequence) else ()
+    for item in inner:
+        _reach(item, reached)
 
 
 def _lost(node: Node, path: tuple[str, ...], place: Place, read: set[Node]) -> tuple[bool, list[Lost]]:

@@ -107,6 +107,8 @@ class Mask:
 
     def behind(self) -> "Mask":
         """This mask, and never a later key."""
+        if self.full:
+            return Mask(Causal())
         parts = self.tree.parts if isinstance(self.tree, And) else (self.tree,)
         return Mask(And((Causal(), *parts)))
 

@@ -69,6 +69,8 @@ def _fields(task: Task, model: Model) -> Iterator[Fault]:
 
 
 def _unread(task: Task, model: Model) -> Iterator[Fault]:
+    if any(reads(stack) - set(model.stacks) for stack in model.stacks.values()):
+        return  # a misspelt stack is a fault of its own
     read, waiting = {task.stack}, [task.stack]
     for name in waiting:
         new = reads(model.stacks[name]) & set(model.stacks) - read
@@ -120,7 +122,7 @@ def _pooling(task: Classification, stack: Stack) -> Iterator[Fault]:
 def ties(task: Task, model: Model, tokenizer: Tokenizer | None, data: Data | None) -> Iterator[Fault]:
     """Embeddings that are to be one matrix have one size."""
     where, tie = ("model", "tie_embeddings"), model.tie_embeddings
-    if tie == "none" or task.stack not in model.stacks:
+    if tie == "none" or task.stack not in model.stacks or (task.kind == "seq2seq" and len(model.stacks) < 2):
         return
     if tie in ("output", "all") and task.kind not in (*WRITERS, "masked_language_model"):
         yield Fault(where, f"{task.kind} has no output over the vocabulary", "write tie_embeddings: none")
