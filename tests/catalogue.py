@@ -81,6 +81,28 @@ POSITIONS = {
 }
 """Of an attention."""
 
+STEPS = {
+    "qk_norm": "{qk_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+    "qk_norm, projection": "{qk_norm: {kind: layer_norm, epsilon: 1.0e-3, over: projection}}",
+    "v_norm": "{v_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+    "soft_cap": "{soft_cap: 0.7}",
+    "length_temperature": "{length_temperature: {kind: llama4, scale: 0.4, floor: 2}}",
+    "talking_heads, before": "{talking_heads: before}",
+    "talking_heads, after": "{talking_heads: after}",
+    "talking_heads, both": "{talking_heads: both}",
+    "sink": "{sink: learned}",
+    "sink, zero": "{sink: zero}",
+    "sink, sparsemax": "{sink: learned, normalizer: sparsemax}",
+    "sink, talking heads": "{sink: learned, talking_heads: both}",
+    "context_norm": "{context_norm: {kind: layer_norm, epsilon: 1.0e-3}}",
+    "head_scale": "{head_scale: learned}",
+    "gate": "{gate: sigmoid}",
+    "gate a head": "{gate: sigmoid_per_head}",
+    "many": "{qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, v_norm: {kind: rms_norm, epsilon: 1.0e-3}, "
+    "length_temperature: {kind: llama4, scale: 0.4, floor: 2}, sink: learned, head_scale: learned, gate: sigmoid}",
+}
+"""Keys of an attention of several heads that ask for a step between its maps."""
+
 ABSOLUTE = {
     "none": "none",
     "sinusoidal": "{kind: sinusoidal, layout: interleaved}",

@@ -31,7 +31,7 @@ class Taken:
     kernel: str
     dtype: str
     weights: Tensor  # (b h q k) float32
-    row_error: Tensor  # (b h q) |sum - 1|; 0 for an empty row
+    row_error: Tensor  # (b h q) |sum - what it is due|, which is 1 without sinks; 0 for an empty row
     output_error: Tensor  # (b h q) largest of the row's features
     forbidden: Tensor  # (b h q) largest weight where nothing may be seen
     empty: Tensor  # (b h q) no key may be seen, or all weights are 0 where the normalizer allows that
@@ -53,7 +53,8 @@ def take(record: Record) -> Taken:
     visible = _visible(record, rows, heads, queries, keys)
     sees = visible.any(-1)
     empty = ~sees if record.attention.normalizer.sums_to_one else ~sees | (total == 0)
-    row_error = (total - 1).abs().masked_fill(empty, 0.0)
+    due = torch.ones_like(total) if record.total is None else record.total.cpu().double()
+    row_error = (total - due).abs().masked_fill(empty, 0.0)
     output_error = (weights @ value - record.output.cpu().double()).abs().amax(-1)
     largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1)
     return Taken(
@@ -63,7 +64,7 @@ def take(record: Record) -> Taken:
         weights.float(),
         row_error,
         output_error,
-        weights.masked_fill(visible, 0.0).amax(-1),
+        weights.masked_fill(visible, 0.0).abs().amax(-1),
         empty,
         coarse.masked_fill(empty, 0.0).amax((1, 2)).clamp(min=tolerance(record.output.dtype, 1.0)),
         torch.tensor([tolerance(record.output.dtype, size) for size in largest.tolist()], dtype=torch.float64),
@@ -92,6 +93,8 @@ def rebuilt(record: Record) -> Rebuilt:
         weights = made.cpu().double()
         return Rebuilt(weights, weights.sum(-1), torch.zeros(weights.shape[:3], dtype=weights.dtype))
     asked = score.ask(record.query)
+    if record.temperature is not None:
+        asked = (asked * record.temperature).to(asked.dtype)
     key = repeat_heads(record.key.to(asked.dtype), asked.shape[1])
     logits = (wide(asked) @ wide(key).transpose(2, 3) * score.scale).cpu().double()
     if record.bias is not None:

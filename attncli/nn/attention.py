@@ -3,9 +3,8 @@
     q, k, v = x W_q, m W_k, m W_v;  weights = normalizer(score(turn(q), turn(k)) + bias | visible);  (weights v) W_o
 
 Vaswani et al. 2017, arXiv:1706.03762, section 3.2; kv heads as in Ainslie et al. 2023, arXiv:2305.13245. The order of
-the steps is fixed: project, turn, score with its scale, bias, mask, normalizer in float32, cast, dropout, values,
-output. `ask` and `read` hold the steps up to the score, weighing.py those from the score to the weights, `attend` the
-rest.
+the steps is fixed, and said in attncli/spec/attention.py. `ask` and `read` hold those up to the score, weighing.py
+those from the score to the weights, `attend` the rest; steps.py has the small ones.
 """
 
 from typing import Literal, NamedTuple
@@ -15,11 +14,13 @@ from torch import Tensor, nn
 
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
-from attncli.nn.normalizers import Normalizer, Softmax, build_normalizer
+from attncli.nn.normalizers import Normalizer, Softmax
+from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
+from attncli.nn.steps import Ending, Gate, HeadScale, build_qk_norm, build_v_norm
 from attncli.nn.view import Mask, Record, View
-from attncli.nn.weighing import Seen, Weighing
+from attncli.nn.weighing import Seen, Weighed, Weighing, build_weighing
 from attncli.spec import attention as spec
 
 Projected = tuple[Tensor, Tensor]
@@ -30,6 +31,7 @@ class Asked(NamedTuple):
     """What an attention makes of the states that ask."""
 
     query: Tensor  # (b h q e), turned
+    gate: Tensor | None  # (b h q v|1), between 0 and 1
 
 
 class Ready(NamedTuple):
@@ -62,11 +64,17 @@ class Attention(nn.Module):
         d_value: int,
         projections: tuple[str, ...],
         bias: tuple[str, ...],
+        query_norm: nn.Module,
+        key_norm: nn.Module,
+        value_norm: nn.Module,
         score: Score,
-        weighing: Weighing,
         position: Relative,
         mask: Mask,
+        weighing: Weighing,
+        ending: Ending,
+        gate: Gate | None,
         dropout: float,
+        steps: tuple[str, ...],
         kernel: Literal["auto", "fused", "reference"],
     ) -> None:
         super().__init__()
@@ -78,10 +86,15 @@ class Attention(nn.Module):
         self.key = _projection("key", d_memory, kv_heads * d_head, projections, bias)
         self.value = _projection("value", d_memory, kv_heads * d_value, projections, bias)
         self.output = _projection("output", heads * d_value, d_output, projections, bias)
+        self.query_norm = query_norm
+        self.key_norm = key_norm if "key" in score.reads else nn.Identity()
+        self.value_norm = value_norm
         self.score = score
-        self.weighing = weighing
         self.position = position
         self.mask = mask
+        self.weighing = weighing
+        self.ending = ending
+        self.gate = gate
         self.dropout = dropout
         self.address = ""
         self.traits = Traits(
@@ -94,6 +107,7 @@ class Attention(nn.Module):
             d_head=d_key,
             d_value=d_value,
             mask=mask.text,
+            steps=steps,
             wanted=kernel,
         )
 
@@ -111,15 +125,16 @@ class Attention(nn.Module):
         return self.attend(self.ask(x, view), self.read(memory, view), view)
 
     def ask(self, x: Tensor, view: View) -> Asked:
-        """Queries, turned."""
-        return Asked(self._turn(_split(self.query(x), self.heads), view, "query"))
+        """Queries, normed and turned, and the gate of what they will be given."""
+        query = self.query_norm(_split(self.query(x), self.heads))
+        return Asked(self._turn(query, view, "query"), None if self.gate is None else self.gate(x))
 
     def read(self, memory: Tensor, view: View) -> Projected:
         """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0."""
-        value = _split(self.value(memory), self.kv_heads)
+        value = self.value_norm(_split(self.value(memory), self.kv_heads))
         if "key" not in self.score.reads:
             return value[..., :0], value
-        key = self._turn(_split(self.key(memory), self.kv_heads), view, "key")
+        key = self._turn(self.key_norm(_split(self.key(memory), self.kv_heads)), view, "key")
         return self._readable(key), value
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
@@ -132,7 +147,8 @@ class Attention(nn.Module):
             mixed = self._fused(ready, dropout)
         else:
             mixed = self._reference(ready, dropout)
-        out: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        context = self.ending(mixed, asked.gate)
+        out: Tensor = self.output(context.transpose(1, 2).flatten(2))
         return out
 
     def _readable(self, key: Tensor) -> Tensor:
@@ -151,18 +167,27 @@ class Attention(nn.Module):
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v); the weights are not held."""
         assert isinstance(self.score, Product)
-        view, bias, value = ready.view, ready.bias, ready.value
+        view, sink = ready.view, self.weighing.sink
         triangle = view.triangle(self.mask)
         visible = None if triangle else view.visible(self.mask, self.heads)
-        asked, scale = self.score.ask(ready.query), self.score.scale
+        temperature, asked = self._temperature(view), self.score.ask(ready.query)
+        if temperature is not None:
+            asked = (asked * temperature).to(asked.dtype)
         key = ready.key.to(asked.dtype)
-        mixed = fused.attend(
-            asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias, dropout=dropout
-        )
+        call = fused.Call(asked, key, ready.value, self.score.scale, triangle, visible, ready.bias)
+        logit = None if sink is None else sink(asked)
+        if logit is not None:
+            call = fused.with_sink(call, logit)
+        mixed = fused.attend(call, dropout=dropout)[..., : ready.value.shape[3]]
         if view.tap is not None:
-            lse = fused.log_sum_exp(asked, key, value, scale=scale, triangle=triangle, visible=visible, bias=bias)
-            self._tell(ready._replace(key=key), lse, None, mixed, "fused")
+            lse = fused.log_sum_exp(call)
+            total = None if lse is None or logit is None else 1 - (logit.view(-1, 1) - lse).exp()
+            self._tell(ready._replace(key=key), lse, None, total, mixed, "fused")
         return mixed
+
+    def _temperature(self, view: View) -> Tensor | None:
+        made = self.weighing.temperature
+        return None if made is None else made(view.query_positions)
 
     def _reference(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v) by way of all weights."""
@@ -170,17 +195,19 @@ class Attention(nn.Module):
         pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
         visible = view.visible(self.mask, self.heads)
         seen = Seen(view.query_positions, view.key_positions, visible, ready.bias)
-        weights: Tensor = self.weighing(reference.wide(self.score(pair)), seen)
-        mixed = reference.mix(weights, pair.value, dropout=dropout)
+        weighed = self.weighing(reference.wide(self.score(pair)), seen)
+        mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
         if view.tap is not None:
-            self._tell(ready, None, weights, mixed, "reference")
+            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference")
         return mixed
 
     def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
         key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
         return Pair(query, key, value, q, k, lengths)
 
-    def _tell(self, ready: Ready, lse: Tensor | None, weights: Tensor | None, mixed: Tensor, kernel: str) -> None:
+    def _tell(
+        self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor, kernel: str
+    ) -> None:
         view = ready.view
         assert view.tap is not None
         record = Record(
@@ -199,6 +226,8 @@ class Attention(nn.Module):
             query_real=view.query_real,
             key_real=view.key_real,
             kernel=kernel,
+            temperature=self._temperature(view),
+            total=total,
         )
         view.tap(record)
 
@@ -209,8 +238,8 @@ class Attention(nn.Module):
         pair = self._pair(cast[0], cast[1], cast[2], record.query_positions, record.key_positions, None)
         bias = None if record.bias is None else record.bias.to(dtype)
         seen = Seen(record.query_positions, record.key_positions, record.visible, bias)
-        weights: Tensor = self.weighing(reference.wide(self.score(pair)), seen)
-        return weights
+        weighed: Weighed = self.weighing(reference.wide(self.score(pair)), seen)
+        return self.weighing.applied(weighed.weights)
 
 
 def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]) -> nn.Module:
@@ -255,13 +284,31 @@ def build_attention(
         d_value=value,
         projections=projections,
         bias=attention.bias,
+        query_norm=build_qk_norm(attention.qk_norm, heads=heads, width=ask),
+        key_norm=build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
+        value_norm=build_v_norm(attention.v_norm, kv_heads=kv_heads, width=value),
         score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
-        weighing=Weighing(normalizer=build_normalizer(attention.normalizer)),
         position=position or build_attention_position(attention),
         mask=attention.mask,
+        weighing=build_weighing(attention),
+        ending=_build_ending(attention, width=value),
+        gate=_build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout,
+        steps=attention.without_kernel,
         kernel=attention.kernel,
     )
+
+
+def _build_ending(attention: spec.MultiHead, *, width: int) -> Ending:
+    learned = attention.head_scale == "learned"
+    scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
+    return Ending(norm=build_norm(attention.context_norm, width=width), scale=scale)
+
+
+def _build_gate(attention: spec.MultiHead, *, d_query: int, width: int) -> Gate | None:
+    if attention.gate == "none":
+        return None
+    return Gate(d_query=d_query, heads=attention.heads, width=width if attention.gate == "sigmoid" else 1)
 
 
 def build_attention_position(attention: spec.MultiHead) -> Relative:

@@ -45,6 +45,8 @@ class Record(NamedTuple):
     query_real: Tensor | None  # (b q); None where every place holds a token
     key_real: Tensor | None  # (b k)
     kernel: str
+    temperature: Tensor | None = None  # (b|1 1 q 1) factor on the scores
+    total: Tensor | None = None  # (b h q) what a row of weights sums to, where that is not 1
 
 
 Tap = Callable[[Record], None]

@@ -1,13 +1,17 @@
 """What lies between the scores of one attention and its weights, in the fixed order. Part of attncli/nn/attention.py.
 
-weights = normalizer(logits + bias | visible)
+S = P (cap(t S) + bias);  weights = normalizer([S | visible, sink]) without the sink;  applied: P' weights
 """
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
-from attncli.nn.normalizers import Normalizer
+from attncli.nn.normalizers import Normalizer, build_normalizer
+from attncli.nn.steps import Sink, Talking, Temperature, build_temperature
+from attncli.spec import attention as spec
 
 
 class Seen(NamedTuple):
@@ -19,15 +23,74 @@ class Seen(NamedTuple):
     bias: Tensor | None  # broadcast to (b h q k)
 
 
+class Weighed(NamedTuple):
+    """Weights (b h q k), and what each row of them sums to (b h q); None: 1 wherever the normalizer says so."""
+
+    weights: Tensor
+    total: Tensor | None
+
+
 class Weighing(nn.Module):
-    """Logits (b h q k), in float32 or wider, to weights of the same shape, before dropout."""
+    """Logits (b h q k), in float32 or wider, to weights of the same shape."""
 
-    def __init__(self, *, normalizer: Normalizer) -> None:
+    def __init__(
+        self,
+        *,
+        temperature: Temperature | None,
+        cap: float | None,
+        before: Talking | None,
+        sink: Sink | None,
+        normalizer: Normalizer,
+        after: Talking | None,
+    ) -> None:
         super().__init__()
+        self.temperature = temperature
+        self.cap = cap
+        self.before = before
+        self.sink = sink
         self.normalizer = normalizer
+        self.after = after
 
-    def forward(self, logits: Tensor, seen: Seen) -> Tensor:
+    def forward(self, logits: Tensor, seen: Seen) -> Weighed:
+        """Weights as dropout meets them: before the heads talk about them."""
+        if self.temperature is not None:
+            logits = logits * self.temperature(seen.query_positions).to(logits.dtype)
+        if self.cap is not None:
+            logits = self.cap * torch.tanh(logits / self.cap)
         if seen.bias is not None:
             logits = logits + seen.bias
-        weights: Tensor = self.normalizer(logits, seen.visible)
-        return weights
+        if self.before is not None:
+            logits = self.before(logits)
+        if self.sink is None:
+            return Weighed(self.normalizer(logits, seen.visible), None)
+        column = self.sink(logits).view(-1, 1, 1).expand(*logits.shape[:3], 1)
+        visible = None if seen.visible is None else pad(seen.visible, (0, 1), value=True)
+        weights = self.normalizer(torch.cat((logits, column), -1), visible)
+        return Weighed(weights[..., :-1], 1 - weights[..., -1])
+
+    def applied(self, weights: Tensor) -> Tensor:
+        """The weights by which values are multiplied."""
+        return weights if self.after is None else self.after(weights)
+
+    def told(self, weighed: Weighed, seen: Seen) -> Weighed:
+        """The weights by which values are multiplied where nothing is dropped, with their sums."""
+        if self.after is None:
+            return weighed
+        total = weighed.total
+        if total is None:
+            sees = weighed.weights.new_ones(()) if seen.visible is None else seen.visible.any(-1)
+            total = sees.expand(weighed.weights.shape[:3])
+        return Weighed(self.after(weighed.weights), self.after(total.unsqueeze(-1).to(weighed.weights)).squeeze(-1))
+
+
+def build_weighing(attention: spec.MultiHead) -> Weighing:
+    """The steps from scores to weights of an attention."""
+    heads, talking = attention.heads, attention.talking_heads
+    return Weighing(
+        temperature=build_temperature(attention.length_temperature),
+        cap=attention.soft_cap,
+        before=Talking(heads=heads) if talking in ("before", "both") else None,
+        sink=None if attention.sink == "none" else Sink(heads=heads, learned=attention.sink == "learned"),
+        normalizer=build_normalizer(attention.normalizer),
+        after=Talking(heads=heads) if talking in ("after", "both") else None,
+    )

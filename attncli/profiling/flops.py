@@ -144,6 +144,8 @@ def _attention_work(
     maps += pairs.queries * heads * value * d_output * ("output" in projections)
     a_query, a_key, a_pair = _score(part.score, ask, read, value)
     maps += heads * (pairs.queries * a_query + pairs.new_keys * a_key)
+    maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
+    value += heads * {"none": 0, "both": 2}.get(part.talking_heads, 1)  # each pair of each head is mixed of all heads
     if isinstance(part.score, scores.Location):
         # all places of the table are scored for each query, whatever the mask shows
         return _scaled(address, 2 * batch, maps, pairs, value)

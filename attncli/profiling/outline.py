@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from attncli.spec import scores, tasks
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import STEPS, CrossAttention, MultiHead
 from attncli.spec.feedforward import GATED
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.run import Run
@@ -104,8 +104,18 @@ def describe_attention(part: MultiHead) -> str:
         words.remove("scaled_dot")
     words += [kind for kind in (part.position.kind,) if kind != "none"]
     words += [kind for kind in (part.normalizer.kind,) if kind != "softmax"]
+    words += list(_steps(part))
     source = [f"reads {part.stack}"] if isinstance(part, CrossAttention) else []
     return ", ".join(words + source)
+
+
+def _steps(part: MultiHead) -> Iterator[str]:
+    """The steps that are asked for, as the spec writes them."""
+    for key in STEPS:
+        value = getattr(part, key)
+        word = getattr(value, "kind", value)
+        if word not in ("none", None, 0):
+            yield f"{key} {word}"
 
 
 def _feedforward(part: object) -> str:

@@ -8,6 +8,7 @@ from math import fsum
 from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
+from attncli.reference.steps import PLAIN, Steps, mixed_heads
 from attncli.reference.vectors import Matrix, Vector, affine
 
 Normalizer = Callable[[Vector], list[float]]
@@ -22,16 +23,27 @@ class Row(NamedTuple):
     context: list[float]
 
 
-def mix(
-    scores: Vector, values: Matrix, *, normalizer: Normalizer = softmax, visible: Sequence[bool] | None = None
-) -> Row:
-    """weights = normalizer(scores of the visible keys); context = sum_k weights_k values_k."""
+def weigh(scores: Vector, *, normalizer: Normalizer = softmax, visible: Sequence[bool] | None = None) -> list[float]:
+    """Weights (k): normalizer(scores of the visible keys), and 0 for the others."""
     seen = [k for k in range(len(scores)) if visible is None or visible[k]]
     weights = [0.0] * len(scores)
     for k, weight in zip(seen, normalizer([scores[k] for k in seen]), strict=True):
         weights[k] = weight
+    return weights
+
+
+def blend(weights: Vector, values: Matrix) -> list[float]:
+    """sum_k weights_k values_k."""
     width = len(values[0]) if values else 0
-    return Row(weights, [fsum(weights[k] * values[k][i] for k in range(len(values))) for i in range(width)])
+    return [fsum(weights[k] * values[k][i] for k in range(len(values))) for i in range(width)]
+
+
+def mix(
+    scores: Vector, values: Matrix, *, normalizer: Normalizer = softmax, visible: Sequence[bool] | None = None
+) -> Row:
+    """weights = normalizer(scores of the visible keys); context = sum_k weights_k values_k."""
+    weights = weigh(scores, normalizer=normalizer, visible=visible)
+    return Row(weights, blend(weights, values))
 
 
 def one_head(
@@ -86,40 +98,46 @@ def multi_head(
     visible: Visible | None = None,
     bias: Callable[[int, int, int], float] | None = None,
     turn: Callable[[Vector, int], list[float]] | None = None,
+    steps: Steps = PLAIN,
 ) -> Heads:
     """Each head attends with its slice of the projected states; the heads' mixtures, side by side, are mapped.
 
     Query head h reads key and value head h // (heads / kv_heads). What is split is the width of each state: every head
     sees the whole sequence. `score(head, query, keys, values)`; `visible` and `bias` of (query, key, head);
-    `turn(vector, position)` for queries and keys.
+    `turn(vector, position)` for queries and keys; `steps` as in steps.py.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
-    queries = [_split(affine(each, maps.query, maps.query_bias), heads) for each in x]
-    keys = [_split(affine(each, maps.key, maps.key_bias), kv_heads) for each in memory]
-    values = [_split(affine(each, maps.value, maps.value_bias), kv_heads) for each in memory]
-
-    def of_head(head: int) -> list[Row]:
-        group = head // (heads // kv_heads)
-        asked, read = [query[head] for query in queries], [key[group] for key in keys]
-        held = [value[group] for value in values]
-        if turn is not None:
-            asked = [turn(query, q) for q, query in enumerate(asked)]
-            read = [turn(key, k) for k, key in enumerate(read)]
-        return one_head(
-            asked,
-            held,
-            score=lambda query: score(head, query, read, held),
-            normalizer=normalizer,
-            visible=None if visible is None else lambda q, k: visible(q, k, head),
-            bias=None if bias is None else lambda q, k: bias(q, k, head),
-        )
-
-    rows = [of_head(head) for head in range(heads)]
-    joined = [[number for own in rows for number in own[q].context] for q in range(len(x))]
+    queries = [steps.query(split(affine(each, maps.query, maps.query_bias), heads)) for each in x]
+    keys = [steps.key(split(affine(each, maps.key, maps.key_bias), kv_heads)) for each in memory]
+    values = [steps.value(split(affine(each, maps.value, maps.value_bias), kv_heads)) for each in memory]
+    if turn is not None:
+        queries = [[turn(head, q) for head in query] for q, query in enumerate(queries)]
+        keys = [[turn(head, k) for head in key] for k, key in enumerate(keys)]
+    rows: list[list[Row]] = [[] for _ in range(heads)]
+    joined = []
+    for q, query in enumerate(queries):
+        groups = [head // (heads // kv_heads) for head in range(heads)]
+        held = [[value[group] for value in values] for group in groups]
+        read = [[key[group] for key in keys] for group in groups]
+        scores = [score(head, query[head], read[head], held[head]) for head in range(heads)]
+        scores = steps.logits(q, scores)
+        if bias is not None:
+            scores = [[each + bias(q, k, head) for k, each in enumerate(row)] for head, row in enumerate(scores)]
+        scores = mixed_heads(steps.before, scores)
+        weights = []
+        for head, row in enumerate(scores):
+            seen = None if visible is None else [visible(q, k, head) for k in range(len(row))]
+            weights.append(weigh(row, normalizer=steps.sunk(head, normalizer), visible=seen))
+        weights = mixed_heads(steps.after, weights)
+        contexts = [blend(row, values) for row, values in zip(weights, held, strict=True)]
+        for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):
+            rows[head].append(Row(row, context))
+        joined.append([number for context in steps.leave(x[q], contexts) for number in context])
     return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows)
 
 
-def _split(x: list[float], parts: int) -> list[list[float]]:
+def split(x: list[float], parts: int) -> list[list[float]]:
+    """A vector cut into parts of one width."""
     width = len(x) // parts
     return [x[part * width : (part + 1) * width] for part in range(parts)]

@@ -1,7 +1,8 @@
 """One attention: its heads, and the choices that each head makes. Mirrored by attncli/nn/attention.py.
 
-The order of one attention is fixed: project, rotary, score, scale, position bias, mask with padding and documents,
-normalizer in float32, cast, dropout, times the values, output.
+The order of one attention is fixed: project, qk_norm, position's turn, score with its scale, length_temperature,
+soft_cap, position bias, talking_heads, mask with padding and documents, sink, normalizer in float32, cast, dropout,
+talking_heads, times the values, context_norm, head_scale, gate, output. A key that is not written leaves its step out.
 """
 
 from collections.abc import Iterator
@@ -9,12 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from attncli.spec.base import Count, Derived, Fault, Kinds, Rate, Spec, Text, Written
+from attncli.spec.base import Absent, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
-from attncli.spec.norms import Norm, NormPlace
+from attncli.spec.norms import NoNorm, Norm, NormPlace
 from attncli.spec.positions import Relative, Rotary
 from attncli.spec.scores import Score
+from attncli.spec.steps import LengthTemperature, NoTemperature, QkNorm
 
 Projection = Literal["query", "key", "value", "output"]
 PROJECTIONS: tuple[Projection, ...] = ("query", "key", "value", "output")
@@ -42,6 +44,13 @@ _SOME = Written(Literal["all", "none"], Maps)
 _BIASED = Written(bool, Maps)
 
 
+STEPS = (
+    "qk_norm", "v_norm", "length_temperature", "soft_cap", "talking_heads", "sink", "context_norm", "head_scale",
+    "gate",
+)  # fmt: skip
+"""Keys that ask for a step which is not there otherwise, in the order of the steps."""
+
+
 class MultiHead(Spec):
     """Scores, weights and mixtures in several heads at once. Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
 
@@ -64,15 +73,47 @@ class MultiHead(Spec):
         Maps, BeforeValidator(_read_projections), PlainSerializer(_write_bias), _BIASED, Derived("the stack's")
     ]
     """Which of those maps add a bias; `true` is each of them."""
+    qk_norm: QkNorm = NoNorm()
+    """A norm of queries and of keys, before they are turned."""
+    v_norm: Norm = NoNorm()
+    """A norm of the values, with one gain a kv head."""
     score: Annotated[Score, Derived("scaled_dot")]
+    length_temperature: LengthTemperature = NoTemperature()
+    """A factor on the scores that grows with the position of the query."""
+    soft_cap: Annotated[Positive | None, Absent] = None
+    """c: scores s become c tanh(s / c), before the position's bias. Gemma 2 (2024) has 50."""
     position: Annotated[Relative, Derived("rotary, unless the input has positions")]
     mask: Annotated[MaskField, Derived("causal in `decoder`, else full")]
+    talking_heads: Literal["none", "before", "after", "both"] = "none"
+    """Mixes the heads: P S of the scores before the mask, P W of the weights after dropout, or both; P (h h) is
+    learned and starts as the identity. Shazeer et al. 2020, arXiv:2003.02436."""
+    sink: Literal["none", "learned", "zero"] = "none"
+    """A logit of each head that takes its share and gives no value: learned and 0 at the start (gpt-oss, 2025), or
+    fixed at 0, the softmax-plus-one of Miller 2023. Rows then sum to less than 1."""
     normalizer: Normalizer = Softmax()
     dropout: Annotated[Rate, Derived("the stack's")]
     """On the weights."""
+    context_norm: Norm = NoNorm()
+    """A norm of each head's mixture of values, with one gain for all heads."""
+    head_scale: Literal["none", "learned"] = "none"
+    """A learned factor on each head's mixture, 1 at the start. Shleifer et al. 2021, arXiv:2110.09456, section 2."""
+    gate: Literal["none", "sigmoid", "sigmoid_per_head"] = "none"
+    """sigmoid(x W) of the states that ask times the heads' mixtures: a gate for each feature, or one for each head.
+    Qiu et al. 2025, arXiv:2505.06708; Qwen3-Next."""
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     kernel: Literal["auto", "fused", "reference"] = "auto"
+
+    @property
+    def without_kernel(self) -> tuple[str, ...]:
+        """The keys that ask for steps which the fused kernel has not, in the order of the steps."""
+        asked = {"soft_cap": self.soft_cap is not None, "talking_heads": self.talking_heads != "none"}
+        return tuple(key for key, written in asked.items() if written)
+
+    @property
+    def sums_to_one(self) -> bool:
+        """Whether no step after or beside the normalizer takes mass from a row of weights or gives it some."""
+        return self.sink == "none" and self.talking_heads in ("none", "before")
 
     def faults(self) -> Iterator[Fault]:
         if self.heads % self.kv_heads:

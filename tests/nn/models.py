@@ -82,6 +82,7 @@ def transformer(
     position: str = "none",
     mask: str = "full",
     heads: str = "{heads: 4, kv_heads: 2, d_head: 6}",
+    steps: str = "{}",
     absolute: str = "none",
     feedforward: str = "swiglu",
     norm: str = "layer_norm",
@@ -104,7 +105,7 @@ def transformer(
         "norm_place": place,
         "input": {"position": read(absolute)},
         "feedforward": {"kind": feedforward, "d_ff": 10},
-        "attention": attention | read(heads),
+        "attention": attention | read(heads) | read(steps),
         "encoder": {"layers": layers, "attention": {"mask": mask}},
         "decoder": {
             "layers": layers,
@@ -113,6 +114,9 @@ def transformer(
         },
     }
     return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+
+
+HEADS = "{heads: 4, kv_heads: 2, d_head: 6, projections: all}"
 
 
 def recurrent(
@@ -125,6 +129,7 @@ def recurrent(
     normalizer: str = "softmax",
     mask: str = "full",
     heads: str = "{heads: 1, projections: none}",
+    steps: str = "{}",
     encoder: str = "recurrent",
     layers: int = 2,
     d_hidden: int = 8,
@@ -135,6 +140,7 @@ def recurrent(
     if encoder == "transformer":
         reader = {"d_model": 12, "layers": 1, "attention": {"heads": 2}, "feedforward": {"d_ff": 11}, "bias": True}
     attention = read(heads) | {"score": read(score), "normalizer": read(normalizer), "mask": mask}
+    attention |= read(steps)
     decoder = {"kind": "recurrent", "cell": cell, "d_hidden": 8, "layers": layers, "bridge": read(bridge)}
     decoder |= read(writer) | {"input": {"d_embedding": 7}, "cross_attention": attention}
     model = {"dropout": 0.1, "max_length": 32, "tie_embeddings": "none", "encoder": reader, "decoder": decoder}
@@ -155,6 +161,7 @@ def transformers() -> dict[str, str]:
     found |= {f"input {name}": transformer(absolute=kind) for name, kind in catalogue.ABSOLUTE.items()}
     found |= {f"feedforward {kind}": transformer(feedforward=kind) for kind in catalogue.FEEDFORWARDS}
     found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
+    found |= {f"step {name}": transformer(steps=step, position="rotary") for name, step in catalogue.STEPS.items()}
     for place in ("pre", "post"):
         found |= {f"{place} {name}": transformer(norm=kind, place=place) for name, kind in catalogue.NORMS.items()}
     mixed = "recurrent encoder"
@@ -184,6 +191,11 @@ def recurrents() -> dict[str, str]:
         found[f"mask {mask}"] = recurrent(mask=mask)
         found[f"mask {mask}, all at once"] = recurrent(mask=mask, writer=catalogue.WRITERS["Luong"])
     found["Transformer encoder"] = recurrent(encoder="transformer", bridge="{kind: dense, of: mean}")
+    for name, step in catalogue.STEPS.items():
+        writer = catalogue.WRITERS["Bahdanau" if "many" in name else "Luong"]
+        found[f"step {name}"] = recurrent(
+            heads=HEADS, steps=step, writer=writer, score="{kind: scaled_dot, scale: 0.4}"
+        )
     found["heads"] = recurrent(heads="{heads: 4, kv_heads: 2, d_head: 6, d_value: 5, projections: all, bias: true}")
     return found
 

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from attncli.nn import normalizers, positions, scores
+from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention, build_attention
 from attncli.nn.normalizers import Normalizer
 from attncli.reference import attention as reference
 from attncli.reference import normalizers as reference_normalizers
+from attncli.reference import norms as reference_norms
 from attncli.reference import positions as reference_positions
 from attncli.reference import scores as reference_scores
+from attncli.reference import steps as reference_steps
 from attncli.spec.attention import MultiHead
 from tests.nn.models import read, shake
 
@@ -29,6 +32,7 @@ def attention(
     position: str = "none",
     mask: str = "full",
     heads: str = "{heads: 4, kv_heads: 2, d_head: 6, d_value: 7}",
+    steps: str = "{}",
     kernel: str = "auto",
     dropout: float = 0.0,
     d_query: int = 12,
@@ -40,7 +44,7 @@ def attention(
     given = {"bias": True, "norm": "none", "norm_place": "pre", "dropout": dropout, "mask": mask, "kernel": kernel}
     given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position)} | read(heads)
     width = d_query // given["heads"]
-    given = {"kv_heads": given["heads"], "d_head": width} | given
+    given = {"kv_heads": given["heads"], "d_head": width} | given | read(steps)
     given = {"d_value": given["d_head"]} | given
     module = build_attention(MultiHead.model_validate(given), d_query=d_query, d_memory=d_memory, d_output=d_output)
     shake(module)
@@ -65,6 +69,7 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         visible=visible,
         bias=bias_of(module.position),
         turn=turn_of(module.position),
+        steps=steps_of(module),
     )
 
 
@@ -150,6 +155,54 @@ def turn_of(position: positions.Relative) -> Callable[[Numbers, int], Numbers] |
     base = position.rates[1] ** (-position.d_rotary / 2)
     return lambda x, at: reference_positions.rotary(
         x, at, base=base, d_rotary=position.d_rotary, layout=position.layout
+    )
+
+
+def norm_of(norm: nn.Module) -> Callable[[Numbers], Numbers]:
+    """A norm of the reference with the weights of a module."""
+    match norm:
+        case nn.RMSNorm():
+            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=norm.eps)
+        case nn.LayerNorm():
+            bias = None if norm.bias is None else norm.bias.tolist()
+            return partial(reference_norms.layer_norm, gain=norm.weight.tolist(), bias=bias, epsilon=norm.eps)
+    raise AssertionError(f"tell the oracle of {type(norm).__name__}")
+
+
+def over_heads(norm: nn.Module) -> Callable[[reference_steps.Parts], reference_steps.Parts]:
+    """A norm of the vectors of the heads of one place."""
+    match norm:
+        case nn_steps.OverHeads(over="head"):
+            return lambda parts: [norm_of(norm.norm)(each) for each in parts]
+        case nn_steps.OverHeads():
+            return lambda parts: reference.split(norm_of(norm.norm)([x for each in parts for x in each]), len(parts))
+        case nn_steps.EachHead():
+            return lambda parts: [norm_of(own)(each) for own, each in zip(norm.norms, parts, strict=True)]
+    return lambda parts: parts
+
+
+def steps_of(module: Attention) -> reference_steps.Steps:
+    """The steps of the reference with the weights of a module."""
+    weighing, ending = module.weighing, module.ending
+    factor = None
+    if weighing.temperature is not None:
+        sizes = {"scale": weighing.temperature.scale, "every": weighing.temperature.floor}
+        factor = partial(reference_steps.length_factor, **sizes)
+    sinks = None
+    if weighing.sink is not None:
+        sinks = [0.0] * module.heads if weighing.sink.logit is None else weighing.sink.logit.tolist()
+    return reference_steps.Steps(
+        query=over_heads(module.query_norm),
+        key=over_heads(module.key_norm),
+        value=over_heads(module.value_norm),
+        factor=factor,
+        cap=weighing.cap,
+        before=None if weighing.before is None else weighing.before.mix.tolist(),
+        sinks=sinks,
+        after=None if weighing.after is None else weighing.after.mix.tolist(),
+        context=None if isinstance(ending.norm, nn.Identity) else norm_of(ending.norm),
+        scales=None if isinstance(ending.scale, nn.Identity) else ending.scale.factor.tolist(),
+        gate=None if module.gate is None else module.gate.map.weight.tolist(),
     )
 
 

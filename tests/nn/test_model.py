@@ -77,7 +77,7 @@ def cancels(name: str, spec: str) -> bool:
     """A term that is the same for every key of a row changes no weight under most normalizers: its gradient is 0."""
     product = any(f"kind: {kind}" in spec or f"score: {kind}" in spec for kind in PRODUCTS)
     turned = "rotary" in spec and "cross" not in name
-    same_for_all_keys = name.endswith("key.bias") and product and not turned
+    same_for_all_keys = name.endswith(("key.bias", "key_norm.norm.bias")) and product and not turned
     of_the_query = name.endswith("score.query") and "biased_dot" in spec
     return (same_for_all_keys or of_the_query) and "kind: sum" not in spec
 

@@ -29,6 +29,13 @@ REASONS = {
     "asked for": ({"wanted": "reference"}, "train", "reference", ("the spec asks for it",)),
     "score": ({"product": False}, "eval", "reference", ("the score is no dot product",)),
     "normalizer": ({"softmax": False}, "eval", "reference", ("the normalizer is not softmax",)),
+    "a step": ({"steps": ("soft_cap",)}, "eval", "reference", ("the fused kernel has no soft_cap",)),
+    "a step, forced": (
+        {"steps": ("soft_cap",), "wanted": "fused"},
+        "eval",
+        "reference",
+        ("the fused kernel has no soft_cap",),
+    ),
     "dropout": ({"dropout": 0.1}, "train", "reference", (DROPOUT,)),
     "dropout rests": ({"dropout": 0.1}, "eval", "fused", (FUSED,)),
     "learned bias": ({"bias": "learned"}, "train", "reference", (LEARNED,)),

@@ -31,6 +31,8 @@ TRANSFORMERS = {
     "biased_dot": transformer("heads: 4, score: biased_dot"),
     "cosine": transformer("heads: 2, score: cosine"),
     "no_maps": transformer("heads: 4, projections: [value, output], score: general"),
+    "talking_gated": transformer("heads: 4, kv_heads: 2, talking_heads: both, gate: sigmoid, sink: learned"),
+    "talking_gated_heads": transformer("heads: 4, talking_heads: after, gate: sigmoid_per_head, qk_norm: rms_norm"),
     "narrow_embedding": transformer(more="tie_embeddings: none, input: {d_embedding: 10}, feedforward: relu, "),
     "language_model": one_stack("language_model", "decoder"),
     "masked": one_stack("{kind: masked_language_model, output: {transform: {}}}"),

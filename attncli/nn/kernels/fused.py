@@ -1,39 +1,74 @@
 """torch's scaled_dot_product_attention: the weights are never held."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    triangle: bool,
-    visible: Tensor | None,
-    bias: Tensor | None,
-    dropout: float,
-) -> Tensor:
-    """Outputs (b h q v) for queries (b h q e), keys (b g k e) and values (b g k v). A row that sees no key gives zeros.
+class Call(NamedTuple):
+    """Queries (b h q e), keys (b g k e) and values (b g k v), with what is seen and added.
 
     `triangle` hides the keys behind each query (queries and keys being the same places); then `visible` is not read.
+    `ahead` keys in front are seen by every query, and stand before the triangle.
     """
-    if bias is not None:
-        hidden = causal(query, key) if triangle else visible
-        mask: Tensor | None = _hidden_in(bias.to(query.dtype), hidden)
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    scale: float
+    triangle: bool
+    visible: Tensor | None
+    bias: Tensor | None
+    ahead: int = 0
+
+
+def with_sink(call: Call, sink: Tensor) -> Call:
+    """The same call with a logit of each head (h) that takes its share: one more key in front, whose value is 0.
+
+    Queries get one more feature, sink / scale, and keys too: 1 of the new key, 0 of the others.
+    """
+    query, key, value = call.query, call.key, call.value
+    feature = (sink / call.scale).to(query.dtype).view(-1, 1, 1).expand(*query.shape[:3], 1)
+    unit = F.one_hot(torch.tensor(key.shape[3], device=key.device)).to(key.dtype).expand(*key.shape[:2], 1, -1)
+    visible = None if call.visible is None else F.pad(call.visible, (1, 0), value=True)
+    return call._replace(
+        query=torch.cat((query, feature), -1),
+        key=torch.cat((unit, F.pad(key, (0, 1))), 2),
+        value=F.pad(value, (0, 1, 1, 0)),
+        visible=visible,
+        bias=None if call.bias is None else F.pad(call.bias, (1, 0)),
+        ahead=call.ahead + 1,
+    )
+
+
+def attend(call: Call, *, dropout: float) -> Tensor:
+    """Outputs (b h q v). A row that sees no key gives zeros."""
+    call = _square(call)
+    if call.bias is not None:
+        hidden = causal(call.query, call.key) if call.triangle else call.visible
+        mask: Tensor | None = _hidden_in(call.bias.to(call.query.dtype), hidden)
         triangle = False
     else:
-        mask = None if triangle else visible
+        triangle = call.triangle
+        mask = None if triangle else call.visible
     out = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=triangle, scale=scale,
-        enable_gqa=query.shape[1] != key.shape[1],
+        call.query, call.key, call.value, attn_mask=mask, dropout_p=dropout, is_causal=triangle, scale=call.scale,
+        enable_gqa=call.query.shape[1] != call.key.shape[1],
     )  # fmt: skip
-    if visible is not None and not triangle and query.device.type != "cpu":
+    if call.visible is not None and not call.triangle and call.query.device.type != "cpu":
         # Kernels of some devices give such rows the mean of V; the CPU's give zeros, and a test holds it.
-        out = out.masked_fill(~visible.any(-1, keepdim=True), 0.0)
-    return out
+        out = out.masked_fill(~call.visible.any(-1, keepdim=True), 0.0)
+    return out[:, :, call.ahead :] if call.triangle else out
+
+
+def _square(call: Call) -> Call:
+    """torch's triangle starts at the first key, so with keys in front it needs as many queries there: of zeros."""
+    if not call.triangle or not call.ahead:
+        return call
+    bias = None if call.bias is None else F.pad(call.bias, (0, 0, call.ahead, 0))
+    return call._replace(query=F.pad(call.query, (0, 0, call.ahead, 0)), bias=bias)
 
 
 def _hidden_in(bias: Tensor, visible: Tensor | None) -> Tensor:
@@ -45,32 +80,27 @@ def causal(query: Tensor, key: Tensor) -> Tensor:
     return torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
 
 
-def log_sum_exp(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    triangle: bool,
-    visible: Tensor | None,
-    bias: Tensor | None,
-) -> Tensor | None:
+def log_sum_exp(call: Call) -> Tensor | None:
     """(b h q): what the CPU's fused kernel divided by, from that very kernel; None where it does not run or tell."""
+    call = _square(call)
+    query, key, value = call.query, call.key, call.value
     if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad:
         return None
     heads = query.shape[1]
     if key.shape[1] != heads:
         key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
     mask = None
-    if bias is not None or not triangle:
-        hidden = causal(query, key) if triangle else visible
-        if bias is not None:
-            mask = _hidden_in(bias.to(query.dtype), hidden)
+    if call.bias is not None or not call.triangle:
+        hidden = causal(query, key) if call.triangle else call.visible
+        if call.bias is not None:
+            mask = _hidden_in(call.bias.to(query.dtype), hidden)
         elif hidden is not None:
             mask = _hidden_in(torch.zeros_like(hidden, dtype=query.dtype), hidden)
     if mask is not None:
         mask = mask.expand(query.shape[0], heads, query.shape[2], key.shape[2])
     _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, triangle and mask is None, attn_mask=mask, scale=scale
+        query, key, value, 0.0, call.triangle and mask is None, attn_mask=mask, scale=call.scale
     )
-    return lse if isinstance(lse, Tensor) else None
+    if not isinstance(lse, Tensor):
+        return None
+    return lse[:, :, call.ahead :] if call.triangle else lse

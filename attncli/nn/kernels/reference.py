@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from attncli.nn.weighing import Weighing
+
 
 def repeat_heads(x: Tensor, heads: int) -> Tensor:
     """Key/value heads (b g k ·) for query heads (b h k ·): head h reads h // (heads / kv_heads)."""
@@ -11,9 +13,9 @@ def repeat_heads(x: Tensor, heads: int) -> Tensor:
     return x if groups == heads else x.repeat_interleave(heads // groups, dim=1)
 
 
-def mix(weights: Tensor, value: Tensor, *, dropout: float) -> Tensor:
+def mix(weighing: Weighing, weights: Tensor, value: Tensor, *, dropout: float) -> Tensor:
     """Outputs (b h q v). Dropout falls on the weights and leaves their sum alone only in the mean."""
-    kept = F.dropout(weights, dropout) if dropout else weights
+    kept = weighing.applied(F.dropout(weights, dropout) if dropout else weights)
     return torch.matmul(kept.to(value.dtype), value)
 
 

@@ -1,0 +1,144 @@
+"""The small steps inside one attention. Mirrors attncli/spec/steps.py; their order is that of attncli/nn/attention.py
+and attncli/nn/weighing.py."""
+
+from typing import assert_never
+
+import torch
+from torch import Tensor, nn
+
+from attncli.nn.norms import build_norm
+from attncli.spec import norms
+from attncli.spec import steps as spec
+
+
+class OverHeads(nn.Module):
+    """A norm of vectors that lie in heads: (b h n e) to the same shape.
+
+    over head: each head's vector, with one gain for all; over projection: the heads of a place are one vector.
+    """
+
+    def __init__(self, *, norm: nn.Module, over: str) -> None:
+        super().__init__()
+        self.norm = norm
+        self.over = over
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.over == "head":
+            out: Tensor = self.norm(x)
+            return out
+        whole = self.norm(x.transpose(1, 2).flatten(2))
+        parted: Tensor = whole.unflatten(2, (x.shape[1], x.shape[3])).transpose(1, 2)
+        return parted
+
+
+class EachHead(nn.Module):
+    """A norm for each head: (b h n e) to the same shape."""
+
+    def __init__(self, *, norms: list[nn.Module]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(norms)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([norm(x[:, head]) for head, norm in enumerate(self.norms)], 1)
+
+
+class Temperature(nn.Module):
+    """1 + scale ln(1 + floor((p + 1) / floor)) of the positions p of queries (b|1 q), as (b|1 1 q 1)."""
+
+    def __init__(self, *, scale: float, floor: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.floor = floor
+
+    def forward(self, positions: Tensor) -> Tensor:
+        level = (positions + 1).div(self.floor, rounding_mode="floor")
+        return (1 + self.scale * level.double().log1p())[:, None, :, None]
+
+
+class Talking(nn.Module):
+    """P X over the heads of X (b h q k), P the identity at the start. Shazeer et al. 2020, arXiv:2003.02436, figure 1.
+
+    Cost: h b h q k.
+    """
+
+    def __init__(self, *, heads: int) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.eye(heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("hi,biqk->bhqk", self.mix.to(x.dtype), x)
+
+
+class Sink(nn.Module):
+    """A logit (h) for each head that takes its share of a row and stands for no value; 0 at the start, or for good."""
+
+    def __init__(self, *, heads: int, learned: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.logit = nn.Parameter(torch.zeros(heads)) if learned else None
+
+    def forward(self, like: Tensor) -> Tensor:
+        return like.new_zeros(self.heads) if self.logit is None else self.logit.to(like.dtype)
+
+
+class HeadScale(nn.Module):
+    """A factor for each head: (b h q v) to the same shape. Shleifer et al. 2021, arXiv:2110.09456, section 2."""
+
+    def __init__(self, *, heads: int) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(heads))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor.view(-1, 1, 1).to(x.dtype)
+
+
+class Gate(nn.Module):
+    """sigmoid(x W) of states (b q d), as (b h q v), or (b h q 1) where `width` is 1. Qiu et al. 2025."""
+
+    def __init__(self, *, d_query: int, heads: int, width: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.map = nn.Linear(d_query, heads * width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gates: Tensor = self.map(x).sigmoid().unflatten(2, (self.heads, -1))
+        return gates.transpose(1, 2)
+
+
+class Ending(nn.Module):
+    """context norm, head scale, gate: from the mixtures of the heads (b h q v) to what the output map reads."""
+
+    def __init__(self, *, norm: nn.Module, scale: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+        self.scale = scale
+
+    def forward(self, mixed: Tensor, gate: Tensor | None) -> Tensor:
+        context: Tensor = self.scale(self.norm(mixed))
+        return context if gate is None else context * gate.to(context.dtype)
+
+
+def build_qk_norm(norm: spec.QkNorm, *, heads: int, width: int) -> nn.Module:
+    """The norm of the queries, or of the keys, of `heads` heads."""
+    if isinstance(norm, norms.NoNorm):
+        return nn.Identity()
+    made = build_norm(norm, width=width if norm.over == "head" else heads * width)
+    return OverHeads(norm=made, over=norm.over)
+
+
+def build_v_norm(norm: norms.Norm, *, kv_heads: int, width: int) -> nn.Module:
+    """The norms of the values, one for each kv head."""
+    if isinstance(norm, norms.NoNorm):
+        return nn.Identity()
+    return EachHead(norms=[build_norm(norm, width=width) for _ in range(kv_heads)])
+
+
+def build_temperature(temperature: spec.LengthTemperature) -> Temperature | None:
+    """The factor on the scores; None where there is none."""
+    match temperature:
+        case spec.NoTemperature():
+            return None
+        case spec.Llama4Temperature():
+            return Temperature(scale=temperature.scale, floor=temperature.floor)
+        case _:
+            assert_never(temperature)
