@@ -14,7 +14,7 @@ ATTNCLI := $(BIN)/attncli
 INSTALL := $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint examples chaos bench clean
+.PHONY: help demo test lint examples chaos matrix bench clean
 
 help: ## List what can be made.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ examples: $(VENV)/installed-test ## Run the walk-throughs of examples/ in full, 
 
 chaos: $(VENV)/installed-test ## Kill trainings at random moments; the resumed ones must end bit for bit the same.
 	$(BIN)/python benchmarks/chaos.py
+
+matrix: $(VENV)/installed-test ## Try every pair of options of the language against every law, and write docs/matrix.md (an hour).
+	$(BIN)/python -m tests.matrix --out docs/matrix.md
 
 bench: $(VENV)/installed-test ## Measure the speed of starting, building and training on this machine.
 	for benchmark in startup build_70b; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done

@@ -273,7 +273,12 @@ def cancels(model: Model, name: str) -> bool:
         if own is None or not isinstance(attention.normalizer, SHIFTED):
             continue
         turned = type(attention.position).angles is not Relative.angles
-        of_all_keys = own == "key.bias" and isinstance(attention.score, (Product, BiasedDot)) and not turned
+        of_all_keys = (
+            own.startswith("key")
+            and own.endswith("bias")
+            and isinstance(attention.score, (Product, BiasedDot))
+            and not turned
+        )
         return of_all_keys or (own == "score.query" and isinstance(attention.score, BiasedDot))
     return False
 

@@ -76,7 +76,7 @@ class Report:
                 for word, group in self.groups.items()
             )
         if 0 < len(self.labels) <= WIDEST and self.confusion:
-            yield ""
+            yield "\nconfusion (rows: reference, columns: predicted)"
             yield self._matrix()
         for rank in ("worst", "best"):
             rows = [row for row in self.examples if row.get("rank") == rank]
@@ -102,7 +102,7 @@ class Report:
         from rich import box
         from rich.table import Table
 
-        table = Table(box=box.SIMPLE_HEAD, title="rows: reference, columns: predicted", title_justify="left")
+        table = Table(box=box.SIMPLE_HEAD)
         for name in ("", *self.labels):
             table.add_column(name, justify="right")
         for name, row in zip(self.labels, self.confusion, strict=True):

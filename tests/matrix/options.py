@@ -1,0 +1,207 @@
+"""Every option of the language, drawn from its classes: each kind, and each key of each kind at another value.
+
+An option is one choice at one key of the model, with what else must be written for it to have a meaning. Kinds that are
+added to the language enter by themselves; what stands here by hand is only values that a shape cannot tell.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from attncli.spec.attention import MultiHead
+from attncli.spec.base import Spec
+from attncli.spec.recurrent import Recurrent
+from attncli.spec.shapes import Either, Listing, Number, Plain, Record, Shape, Table, Union_, Words, keys_of
+from attncli.spec.stacks import Transformer
+
+Tree = dict[str, Any]
+
+SKIPPED = {
+    "kind", "kernel", "stack", "repeat", "name", "order", "layers", "field", "max_length", "d_model", "cross_attention",
+    "attention", "feedforward", "input", "d_hidden", "same_as", "mask", "second_projections",
+}  # fmt: skip
+"""Keys that are no choice of a kind by themselves, or that are drawn elsewhere (masks, below)."""
+
+VALUES: dict[str, Any] = {
+    "heads": 2, "kv_heads": 2, "d_head": 8, "d_value": 5, "d_rotary": 4, "projections": ["value", "output"],
+    "bias": True, "dropout": 0.3, "scale": 0.4, "base": 500.0, "epsilon": 0.01, "d_ff": 10, "d_embedding": 8,
+    "alpha": 1.7, "temperature": 2.0, "buckets": 8, "max_distance": 20, "soft_cap": 3.0, "persistent": 2,
+    "factor": 2.0, "original_length": 16, "learned_tokens": 2, "stochastic_depth": 0.2, "by": 0.5, "keys": 3,
+    "maximum": 8, "ramp": 4, "half_width": 2, "experts": 4, "active": 2, "kernel_size": 3, "channels": 4,
+    "components": 2, "cutoffs": [6, 12], "pieces": 2, "features": 8, "d_hidden": 6, "gain": 1.3, "std": 0.05,
+    "bound": 0.2, "length_temperature": 0.1, "q_rank": 8, "kv_rank": 6, "qk_heads": 2, "short": [1.0, 1.5, 2.0],
+    "long": [2.0, 3.0, 4.0], "max_length": 32, "groups": 2, "active_groups": 1, "buckets_": 8, "start": 0.3,
+    "offset": -1.0, "clamp": 2.0, "slope": 1.5, "up_offset": 1.0, "capacity": 2.0, "weight": 0.02, "rate": 0.002,
+    "loss": 0.5, "low": 1.0, "high": 4.0, "beta_fast": 16.0, "beta_slow": 2.0, "scale_base": 64.0, "bands": 3,
+}  # fmt: skip
+"""A value that fits a model of width 12 with heads of width 6, where the shape alone does not say."""
+
+CAUSAL_MASKS = (
+    "causal & window(before=2)", "causal & block(3)", "causal & dilated(2)", "causal & (window(before=1) | first(1))",
+    "causal & (window(before=0) | global(2))", "causal & same(document)", "k < q", "causal & k % 3 != 0",
+    "causal & window(before=by_head(0, 1, 2, 3))", "h % 2 == 0 & causal | h % 2 == 1 & causal & window(before=1)",
+    "0 <= q - k <= 3 & ~(q - k == 1)",
+)  # fmt: skip
+ENCODER_MASKS = (
+    "window(around=1)", "first(2)", "global(1)", "block(2)", "dilated(2)", "~causal", "abs(q - k) <= min(2, h)",
+    "k >= k_length - 2", "q + k < q_length",
+)  # fmt: skip
+CROSS_MASKS = ("abs(q - k) <= 1", "first(2)", "k >= k_length - 2")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One choice."""
+
+    name: str
+    key: str
+    """The key that is chosen; two options of one key exclude each other."""
+    tree: Tree = field(hash=False)
+    """What is written below `model`."""
+    detail: bool = False
+    """A key inside a kind, rather than the choice of a kind."""
+
+
+def transformer_options() -> list[Option]:
+    """Those of a Transformer: its attentions, branches, norms, inputs and output."""
+    found = [*_keys("attention", keys_of(MultiHead), ("attention",))]
+    stack = {key: shape for key, shape in keys_of(Transformer).items() if key not in ("bias",)}
+    found += _keys("stack", stack, ())
+    for name in ("feedforward", "input"):
+        found += _values(name, stack[name], (name,))
+        for kind in _kinds(stack[name])[:1]:
+            found += _keys(name, keys_of(kind), (name,))
+    found += [Option(f"mask {mask}", "mask", {"decoder": {"attention": {"mask": mask}}}) for mask in CAUSAL_MASKS]
+    found += [
+        Option(f"mask {mask}", "encoder mask", {"encoder": {"attention": {"mask": mask}}}) for mask in ENCODER_MASKS
+    ]
+    found += [Option(f"tie {word}", "tie", {"tie_embeddings": word}) for word in ("inputs", "output", "all")]
+    return _distinct(found)
+
+
+def recurrent_options() -> list[Option]:
+    """Those of recurrent stacks and of the attention of a recurrent decoder."""
+    own = keys_of(Recurrent)
+    decoder = {key: own[key] for key in own if key not in ("direction",)}
+    found = [*_keys("decoder", decoder, ("decoder",))]
+    found += [Option(one.name, one.key, {"encoder": {"direction": one.tree["direction"]}})
+              for one in _values("direction", own["direction"], ("direction",))]  # fmt: skip
+    attention = {
+        key: shape for key, shape in keys_of(MultiHead).items() if key not in ("position", "norm", "norm_place")
+    }
+    found += _keys("cross", attention, ("decoder", "cross_attention"))
+    found += [Option(f"mask {mask}", "mask", {"decoder": {"cross_attention": {"mask": mask}}}) for mask in CROSS_MASKS]
+    found.append(Option("cell lstm of both", "decoder.cell", {"cell": "lstm"}))
+    return _distinct(found)
+
+
+def _keys(of: str, shapes: dict[str, Shape], path: tuple[str, ...]) -> Iterator[Option]:
+    for key, shape in shapes.items():
+        if key not in SKIPPED:
+            yield from _values(f"{of}.{key}", shape, (*path, key))
+
+
+def _values(name: str, shape: Shape, path: tuple[str, ...]) -> Iterator[Option]:
+    """Each kind and word that a key takes, and one number; inside a kind, each of its keys."""
+    for value, told in _choices(path[-1], shape):
+        yield Option(f"{name}={told}", name, _tree(path, value), detail=" " in told)
+
+
+def _choices(key: str, shape: Shape) -> Iterator[tuple[Any, str]]:
+    match shape:
+        case Union_(kinds=kinds):
+            for kind, record in kinds.items():
+                needed = {name: VALUES[name] for name in _required(record) if name in VALUES}
+                needed |= _nested(record)
+                yield ({"kind": kind, **needed} if needed else kind), kind
+                for inner, part in keys_of(record).items():
+                    if inner not in ("kind", *needed, *SKIPPED) or inner in ("d_hidden",):
+                        for value, told in _choices(inner, part):
+                            yield {"kind": kind, **needed, inner: value}, f"{kind} {inner}={told}"
+        case Words(words=words):
+            yield from ((word, str(word)) for word in words)
+        case Number():
+            yield VALUES.get(key, 2 if shape.whole else 0.5), "number"
+        case Plain(what="flag"):
+            yield True, "true"
+            yield False, "false"
+        case Listing() if key in VALUES:
+            yield VALUES[key], "list"
+        case Record(of=record):
+            yield {name: VALUES[name] for name in keys_of(record) if name in VALUES}, "mapping"
+        case Either(of=parts):
+            for part in parts:
+                yield from _choices(key, part)
+        case Listing() | Table() | Plain():
+            return
+
+
+def _nested(record: type[Spec]) -> Tree:
+    """Required keys that are unions themselves, at their first kind."""
+    shapes = keys_of(record)
+    return {name: next(iter(shape.kinds)) for name in _required(record)
+            if name not in VALUES and isinstance(shape := shapes[name], Union_)}  # fmt: skip
+
+
+def _required(record: type[Spec]) -> list[str]:
+    from attncli.spec.base import Derived
+
+    return [name for name, info in record.model_fields.items()
+            if info.is_required() and not any(isinstance(mark, Derived) for mark in info.metadata)]  # fmt: skip
+
+
+def _kinds(shape: Shape) -> list[type[Spec]]:
+    return [kind for part in (shape.of if isinstance(shape, Either) else (shape,))
+            if isinstance(part, Union_) for kind in part.classes]  # fmt: skip
+
+
+def _tree(path: tuple[str, ...], value: Any) -> Tree:
+    return {path[0]: value if len(path) == 1 else _tree(path[1:], value)}
+
+
+def _distinct(options: list[Option]) -> list[Option]:
+    return list({repr(option.tree): option for option in options}.values())
+
+
+def laid(base: Tree, *others: Tree) -> Tree:
+    """Mappings merged key by key, the later over the earlier; a value over a value replaces it."""
+    made = dict(base)
+    for other in others:
+        for key, value in other.items():
+            below = made.get(key)
+            if isinstance(value, dict) and isinstance(below, dict) and ("kind" not in value or "kind" not in below):
+                made[key] = laid(below, value)
+            else:
+                made[key] = value
+    return made
+
+
+Pairs = list[tuple[Option, Option]]
+
+
+def pairs(options: list[Option], seed: int, *, partners: int = 3) -> Pairs:
+    """Every pair of kinds, and each key inside a kind with some kinds that are drawn."""
+    draw = random.Random(seed)
+    kinds = [option for option in options if not option.detail]
+    found = [(one, other) for at, one in enumerate(kinds) for other in kinds[at + 1 :] if one.key != other.key]
+    for one in options:
+        if one.detail:
+            strangers = [other for other in kinds if other.key != one.key]
+            found += [(one, other) for other in draw.sample(strangers, partners)]
+    return found
+
+
+def sample(options: list[Option], seed: int) -> Pairs:
+    """Few pairs in which every option stands: partners are drawn among those that have none yet."""
+    draw = random.Random(seed)
+    order = draw.sample(options, len(options))
+    found = []
+    while order:
+        one = order.pop()
+        waiting = [other for other in order if other.key != one.key]
+        other = draw.choice(waiting or [other for other in options if other.key != one.key])
+        if other in order:
+            order.remove(other)
+        found.append((one, other))
+    return found
