@@ -1,6 +1,7 @@
 """The attncli command: one file a verb, which imports click and the standard library at its top, the rest inside."""
 
 import importlib
+import os
 import signal
 import sys
 from typing import Any
@@ -50,8 +51,9 @@ class _Verbs(click.Group):
 
             if isinstance(error, BrokenPipeError):
                 raise
-            fail(os_fault(error))
-            ctx.exit(1)
+            message, code = os_fault(error)
+            fail(message)
+            ctx.exit(code)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
             ctx.exit(130)
@@ -70,4 +72,15 @@ def main() -> None:
     """Run the command line; a reader that closes the pipe early ends it quietly, as it ends other filters."""
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    _open_streams()
     sys.exit(commands(prog_name="attncli"))
+
+
+def _open_streams() -> None:
+    """A stream that the caller has closed leads nowhere; what an encoding cannot say is written as escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  # for as long as we run
+        elif mode == "w":
+            stream.reconfigure(errors="backslashreplace")

@@ -86,20 +86,25 @@ def _print_graph(loaded: "Loaded", device: str, as_json: bool) -> None:
 
 def _write_weights(loaded: "Loaded", out: Path) -> None:
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    from attncli.cli.terminal import log
-    from attncli.errors import InputError
+    from attncli.cli.terminal import log, refuse_unwritable
+    from attncli.errors import InputError, WorkError
     from attncli.nn.model import build_model, token_fields
     from attncli.spec.seeds import mix
     from attncli.spec.sizes import sizes_of
 
     if out.exists():
         raise InputError(f"{out}: this file exists; weights are never written over a file", help="name another file")
+    refuse_unwritable("--out", out)
     torch.manual_seed(mix(loaded.run.seed, "weights"))
     model = build_model(loaded.run, sizes_of(loaded.run, token_fields(loaded.run)))
     weights: dict[str, Any] = {name: parameter.detach() for name, parameter in model.named_parameters()}
     out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, out)
+    try:
+        save_file(weights, out)
+    except SafetensorError as error:
+        raise WorkError(f"{out}: the weights were not written: {error}", help="is there space on the disk?") from None
     count = sum(weight.numel() for weight in weights.values())
     log().print(f"{out}: {count:,} parameters in {len(weights)} tensors, drawn from seed {loaded.run.seed}")

@@ -1,5 +1,6 @@
 """attncli evaluate."""
 
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def evaluate(
     from attncli.decoding.flags import Flags
     from attncli.training.machine import use_threads
 
-    _refuse(out, force)
+    _refuse(data, out, force)
     use_threads(threads)
     hear_warnings()
     loaded = load_run(run, checkpoint=checkpoint, device=device, say=log().print)
@@ -65,10 +66,13 @@ def evaluate(
         console.print(f"written: {', '.join(str(path) for path in written)}")
 
 
-def _refuse(out: Path | None, force: bool) -> None:
+def _refuse(data: Path | None, out: Path | None, force: bool) -> None:
     """Before anything is computed."""
+    from attncli.cli.terminal import refuse_unwritable
     from attncli.errors import InputError
 
+    if data is not None and not (data.exists() or "{" in str(data) or has_magic(str(data))):
+        raise InputError(f"--data {data}: there is no such file", help="name a file with the columns of the spec")
     if out is None:
         if force:
             raise click.UsageError("--force replaces the files of --out, which is not given")
@@ -78,6 +82,7 @@ def _refuse(out: Path | None, force: bool) -> None:
     there = [name for name in FILES if (out / name).exists()]
     if there and not force:
         raise InputError(f"{out}: {there[0]} is there already", help="add --force to replace it, or name another --out")
+    refuse_unwritable("--out", out)
 
 
 def _write(report: "Report", out: Path) -> list[Path]:

@@ -22,12 +22,14 @@ def init(data: Path, out: Path) -> None:
     DATA is CSV, TSV, JSONL, Parquet or plain text. Two texts a row become a translation, a text with a label a
     classification, words with tags a tagging, a single text a language model.
     """
+    from attncli.cli.terminal import refuse_unwritable
     from attncli.errors import InputError
     from attncli.spec.load import load_text
     from attncli.spec.starter import choose, starter
 
     if out.exists():
         raise InputError(f"{out}: this file exists, and is not written over", help="name another one with --out")
+    refuse_unwritable("--out", out)
     head = _head(data)
     choice = choose(head)
     text = starter(head, choice, out)

@@ -49,6 +49,7 @@ def inspect(
     output. Where that does not hold the maps are written all the same, marked as wrong, and the exit code is 3.
     Without --out a heat map of the most telling head is drawn in the terminal.
     """
+    from attncli.cli.terminal import refuse_unwritable
     from attncli.maps.asked import decoding_of, rows_of
     from attncli.maps.export import certify, check_folder, export
     from attncli.maps.record import Maps
@@ -56,6 +57,7 @@ def inspect(
     wanted = _formats(formats)
     if out is not None:
         check_folder(out, force=force)
+        refuse_unwritable("--out", out)
     inspector, about = _load(run, checkpoint, device, threads, only)
     rows = rows_of(inspector.run, texts, targets, file)
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))

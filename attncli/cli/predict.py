@@ -89,7 +89,9 @@ def _read(loaded: "LoadedRun", texts: tuple[str, ...], file: Path | None) -> tup
         return [list(texts)], lambda number: f"--text {texts[number]!r}"
     if file is not None:
         if not file.exists():
-            raise InputError(f"{file}: there is no such file", help="name a file with one text a line")
+            raise InputError(f"--file {file}: there is no such file", help="name a file with one text a line")
+        if file.is_dir():
+            raise InputError(f"--file {file}: this is a folder", help="name a file in it")
         rows = open_file(loaded.spec, file, fields=[field], lines=True)
         starts = range(0, len(rows), TOGETHER)
         groups = ([rows[i][field] for i in range(start, min(start + TOGETHER, len(rows)))] for start in starts)

@@ -44,11 +44,13 @@ def profile(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler else says on stderr that it starts and stops
     import torch
 
-    from attncli.cli.terminal import print_json, results
+    from attncli.cli.terminal import print_json, refuse_unwritable, results
     from attncli.profiling import report, tables
     from attncli.profiling.synthetic import scene_of
     from attncli.spec.seeds import mix
 
+    if trace is not None:
+        refuse_unwritable("--trace", trace)  # torch only mutters where it cannot write
     run, sizes = _read(target, overrides)
     scenes = [scene_of(run, batch=batch, length=length, phase=phase) for length in lengths or (None,)]
     setting = _setting(run, device, threads)

@@ -5,9 +5,11 @@ NO_COLOR, FORCE_COLOR, TERM=dumb and COLUMNS are honoured, by rich.
 
 import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -88,9 +90,39 @@ def fail(message: str) -> None:
         console.print(rest)
 
 
-def os_fault(error: OSError) -> str:
-    """A fault of the machine in one sentence with its way out."""
+_ILL_NAMED = frozenset(
+    (
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+    )
+)
+
+
+def os_fault(error: OSError) -> tuple[str, int]:
+    """A fault of the machine in one sentence with its way out, and its exit code: 2 where another name would do."""
     place = f"{error.filename}: " if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"{place}no space is left on the disk\nhelp: free some space and run the same command again"
-    return f"{place}{error.strerror or error}"
+        return f"{place}no space is left on the disk\nhelp: free some space and run the same command again", 1
+    rule = f"{place}{error.strerror or error}"
+    if error.errno in _ILL_NAMED:
+        return f"{rule}\nhelp: name a place that can be read and written", 2
+    return rule, 1
+
+
+def refuse_unwritable(flag: str, path: Path) -> None:
+    """Before anything is computed for it: the folder that is there, of those above a path, must take new files."""
+    from attncli.errors import InputError
+
+    above = next(folder for folder in (path.absolute(), *path.absolute().parents) if os.path.lexists(folder))
+    if above == path.absolute() and not path.is_dir():
+        above = above.parent
+    if not above.is_dir():
+        raise InputError(f"{flag} {path}: {above} is a file, not a folder", help=f"name another place with {flag}")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{flag} {path}: {above} cannot be written to", help=f"name another place with {flag}")

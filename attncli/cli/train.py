@@ -54,7 +54,7 @@ def train(
     """
     if resume and force:
         raise click.UsageError("--resume continues a run and --force replaces it: give one of them")
-    from attncli.cli.terminal import hear_warnings, log
+    from attncli.cli.terminal import hear_warnings, log, refuse_unwritable
     from attncli.spec.load import load_spec
 
     loaded = load_spec(spec, overrides)
@@ -62,6 +62,8 @@ def train(
     from attncli.training.loop import Settings
     from attncli.training.loop import train as run_training
 
+    place = folder or Path("runs") / loaded.run.name
+    refuse_unwritable("--run", place)
     display = Display(log(), quiet=quiet, verbose=verbose)
     for note in loaded.notes:
         display.note(note)
@@ -69,7 +71,7 @@ def train(
     outcome = run_training(
         loaded,
         spec.read_bytes(),
-        folder or Path("runs") / loaded.run.name,
+        place,
         Settings(device=device, threads=threads, resume=resume, force=force, steps=steps),
         display,
         _metrics(loaded.run),
@@ -135,13 +137,12 @@ def _tell(outcome: "Outcome", again: str) -> None:
     if outcome.scores:
         of = "validation" if outcome.best is not None else "training"
         written = ", ".join(f"{name} {value:.4g}" for name, value in outcome.scores.items())
-        console.print(
-            f"best checkpoint: step {outcome.best}" if outcome.best is not None else "best checkpoint: none yet"
-        )
+        none = "none yet" if outcome.reason in ("steps", "signal") else "the last, since there are no validation data"
+        console.print(f"best checkpoint: {none if outcome.best is None else f'step {outcome.best}'}")
         console.print(f"{of}: {written}")
     console.print("next:")
     if outcome.reason in ("steps", "signal"):
-        console.print(f"  {again}")
+        console.print(f"  {again}", soft_wrap=True)  # a command is copied whole
     place = shlex.quote(str(outcome.folder))
     for rest in (f"evaluate {place}", f"predict {place} --text '…'", f"inspect {place} --text '…' --out maps"):
-        console.print(f"  attncli {rest}")
+        console.print(f"  attncli {rest}", soft_wrap=True)

@@ -83,9 +83,12 @@ class RunFolder:
     def _last(self) -> Checkpoint:
         found = newest_sound(self.path / CHECKPOINTS, self._say)
         if found is None:
-            some = "every checkpoint is damaged" if self.checkpoints() else "there is no checkpoint yet"
-            raise RunError(f"{self.path}: {some}", help="`attncli train SPEC --resume` starts or continues the run")
+            raise self._none()
         return found
+
+    def _none(self) -> RunError:
+        some = "every checkpoint is damaged" if self.checkpoints() else "there is no checkpoint yet"
+        return RunError(f"{self.path}: {some}", help="`attncli train SPEC --resume` starts or continues the run")
 
     def _at(self, which: Which) -> Checkpoint:
         there = {checkpoint.step: checkpoint for checkpoint in self.checkpoints()}
@@ -98,8 +101,10 @@ class RunFolder:
 
     def _averaged(self, run: Run) -> list[Checkpoint]:
         sound = [checkpoint for checkpoint in self.checkpoints() if checkpoint.fault() is None]
+        if not sound:
+            raise self._none()
         wanted = run.evaluate.average or len(sound)
-        if len(sound) < max(wanted, 1):
+        if len(sound) < wanted:
             rule = f"{self.path}: {wanted} checkpoints are to be averaged, {len(sound)} are there"
             raise RunError(rule, help="train on, or use --checkpoint last")
         return sound[-wanted:]

@@ -9,10 +9,14 @@ TensorBoard's events anew from them.
 
 import json
 import os
+import socket
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from attncli.errors import RunError
 
 METRICS, TIMINGS, EVENTS = "metrics.jsonl", "timings.jsonl", "tensorboard"
 
@@ -24,8 +28,9 @@ class Journal:
 
     def __init__(self, path: Path, keep: int) -> None:
         """Open for writing behind the first `keep` bytes."""
+        kept = path.read_bytes()[:keep] if path.exists() else b""
         self._file = path.open("ab")
-        self._file.truncate(min(keep, self._file.seek(0, os.SEEK_END)))
+        self._file.truncate(kept.rfind(b"\n") + 1)  # a line that somebody tore would spoil the next one
 
     def write(self, line: Line) -> None:
         """Add a line; it outlives the process from here on."""
@@ -43,10 +48,20 @@ class Journal:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a journal; a torn last one is left out."""
+    """The lines of a journal; a torn last one is left out. RunError names a line that no run has written."""
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+    lines: list[Line] = []
+    for number, text in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            line = None
+        if not isinstance(line, dict) or "step" not in line:
+            rule = f"{path}:{number}: this line is not what the run has written"
+            raise RunError(rule, help="put the file back, or delete this line and all behind it")
+        lines.append(line)
+    return lines
 
 
 class Journals:
@@ -81,18 +96,26 @@ class Journals:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for part in (self._metrics, self._timings, self._events):
-            part.close()
+            with nullcontext() if error is None else suppress(OSError):  # a full disk must not hide what ended the run
+                part.close()
 
 
 class Events:
-    """TensorBoard's event file: a scalar for every number of a line, named `<split>/<number>`."""
+    """TensorBoard's event file: a scalar for every number of a line, named `<split>/<number>`.
+
+    TensorBoard's own EventFileWriter writes in a thread, whose traceback is all that a full disk leaves.
+    """
 
     def __init__(self, folder: Path) -> None:
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
+        folder.mkdir(exist_ok=True)
         for old in folder.glob("events.out.tfevents.*"):
             old.unlink()
-        self._writer = EventFileWriter(str(folder))
+        file = folder / f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}"
+        self._writer = RecordWriter(file.open("wb"))
+        self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
 
     def write(self, line: Line, when: float) -> None:
         """Add the numbers of a line."""
@@ -102,7 +125,8 @@ class Events:
         split = line.get("split", "timings")
         numbers = {name: value for name, value in line.items() if name not in ("step", "split", "time")}
         summary = Summary(value=[Summary.Value(tag=f"{split}/{name}", simple_value=v) for name, v in numbers.items()])
-        self._writer.add_event(Event(wall_time=when, step=line["step"], summary=summary))
+        self._writer.write(Event(wall_time=when, step=line["step"], summary=summary).SerializeToString())
+        self._writer.flush()
 
     def close(self) -> None:
         """Write what is left and close the file."""
