@@ -26,6 +26,14 @@ NORMALIZERS = {
     "entmax": "{kind: entmax, alpha: 1.5}",
     "entmax, 1.2": "{kind: entmax, alpha: 1.2}",
     "entmax, 2": "{kind: entmax, alpha: 2.0}",
+    "entmax, learned": "{kind: entmax, alpha: learned}",
+    "hard": "hard",
+    "gumbel": "{kind: gumbel, temperature: 0.5}",
+    "sigmoid": "{kind: sigmoid, offset: log_visible}",
+    "sigmoid, fixed": "{kind: sigmoid, offset: 0.7}",
+    "pointwise": "{kind: pointwise, activation: softplus, divide_by: visible}",
+    "pointwise, relu": "{kind: pointwise, activation: relu, divide_by: one}",
+    "pointwise, squared": "{kind: pointwise, activation: relu_squared, divide_by: visible}",
 }
 
 HEADS = {

@@ -15,7 +15,6 @@ from attncli.checking.subject import Subject, chunk, packed, shake
 from attncli.nn.attention import Attention
 from attncli.nn.kernels.reference import repeat_heads
 from attncli.nn.model import Model, build_model
-from attncli.nn.normalizers import Entmax, Softmax, Sparsemax
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Decoder, Encoder
 from attncli.nn.scores import BiasedDot, Product
@@ -24,8 +23,6 @@ from attncli.streams import IGNORE, Batch
 
 TOLERANCE = 1e-8
 """Of a difference, beside the largest of the numbers compared (or 1)."""
-SHIFTED = (Softmax, Sparsemax, Entmax)
-"""Normalizers to which a number added to every score of a row makes no difference."""
 
 
 class Measure(NamedTuple):
@@ -270,7 +267,7 @@ def cancels(model: Model, name: str) -> bool:
     parameter = dict(model.named_parameters())[name]
     for attention in model.attentions().values():
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
-        if own is None or not isinstance(attention.normalizer, SHIFTED):
+        if own is None or not attention.normalizer.shifts:
             continue
         turned = type(attention.position).angles is not Relative.angles
         of_all_keys = (

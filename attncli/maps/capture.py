@@ -101,6 +101,7 @@ class Part:
     """Real queries of one row of a record, (h q k) and (h q), with its real keys."""
 
     weights: Tensor
+    row_sum: Tensor
     row_error: Tensor
     output_error: Tensor
     forbidden: Tensor
@@ -114,6 +115,7 @@ class Part:
         queries, keys = taken.query_real[row], taken.key_real[row]
         return cls(
             taken.weights[row][:, queries][:, :, keys],
+            taken.row_sum[row][:, queries],
             taken.row_error[row][:, queries],
             taken.output_error[row][:, queries],
             taken.forbidden[row][:, queries],
@@ -139,6 +141,7 @@ def joined(
     assert weights.shape[1:] == (len(queries), len(keys)), f"{first.address}: {weights.shape}, {len(queries)} queries"
     proof = certificate(
         weights,
+        torch.cat([part.row_sum for part in parts], 1),
         torch.cat([part.row_error for part in parts], 1),
         torch.cat([part.output_error for part in parts], 1),
         torch.cat([part.forbidden for part in parts], 1),
@@ -146,6 +149,7 @@ def joined(
         row_tolerance=max(part.row_tolerance for part in parts),
         output_tolerance=max(part.output_tolerance for part in parts),
         rows=queries,
+        by_design=first.by_design,
     )
     return AttentionMap(
         first.address, ends.kind, queries, keys, weights.numpy(), proof, first.kernel, first.dtype, writes, steps

@@ -31,7 +31,8 @@ class Taken:
     kernel: str
     dtype: str
     weights: Tensor  # (b h q k) float32
-    row_error: Tensor  # (b h q) |sum - what it is due|, which is 1 without sinks; 0 for an empty row
+    row_sum: Tensor  # (b h q)
+    row_error: Tensor  # (b h q) |sum - what it is due|, which is 1 unless `by_design` says why not; 0 for an empty row
     output_error: Tensor  # (b h q) largest of the row's features
     forbidden: Tensor  # (b h q) largest weight where nothing may be seen
     empty: Tensor  # (b h q) no key may be seen, or all weights are 0 where the normalizer allows that
@@ -39,6 +40,7 @@ class Taken:
     output_tolerance: Tensor  # (b)
     query_real: Tensor  # (b q)
     key_real: Tensor  # (b k)
+    by_design: str  # why rows do not sum to 1; empty where they do
 
 
 @torch.no_grad()
@@ -51,17 +53,20 @@ def take(record: Record) -> Taken:
         weights, total, coarse = rebuilt(record)
     value = repeat_heads(record.value.cpu().double(), heads)
     visible = _visible(record, rows, heads, queries, keys)
-    sees = visible.any(-1)
-    empty = ~sees if record.attention.normalizer.sums_to_one else ~sees | (total == 0)
-    due = torch.ones_like(total) if record.total is None else record.total.cpu().double()
-    row_error = (total - due).abs().masked_fill(empty, 0.0)
+    promised, sees = record.attention.normalizer.row_sum, visible.any(-1)
+    empty = ~sees if promised == "one" else ~sees | (total == 0)
+    due, by_design = _due(record, total)
+    row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
     output_error = (weights @ value - record.output.cpu().double()).abs().amax(-1)
     largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1)
+    if promised == "any":
+        largest = largest * weights.abs().sum(-1).amax((1, 2)).clamp(min=1)  # rounding grows with what is added up
     return Taken(
         record.address,
         record.kernel,
         str(record.output.dtype).removeprefix("torch."),
         weights.float(),
+        total,
         row_error,
         output_error,
         weights.masked_fill(visible, 0.0).abs().amax(-1),
@@ -70,7 +75,23 @@ def take(record: Record) -> Taken:
         torch.tensor([tolerance(record.output.dtype, size) for size in largest.tolist()], dtype=torch.float64),
         _real(record.query_real, rows, queries),
         _real(record.key_real, rows, keys),
+        by_design,
     )
+
+
+def _due(record: Record, total: Tensor) -> tuple[Tensor, str]:
+    """(b h q): what each row of weights must sum to, and why that is not 1; "" where it is.
+
+    Where the normalizer promises no sum, it is what the reference makes of what the kernel read, in the same dtype:
+    wider scores would have other last places, which half types would show in the sum.
+    """
+    if record.attention.normalizer.row_sum == "any":
+        again: Tensor = record.attention.weights(record, dtype=record.query.dtype)
+        return again.cpu().double().sum(-1), "its normalizer weighs each key alone"
+    if record.total is None:
+        return torch.ones_like(total), ""
+    why = "a sink takes its share" if record.attention.weighing.sink is not None else "its heads are mixed"
+    return record.total.cpu().double(), why
 
 
 class Rebuilt(NamedTuple):
@@ -118,6 +139,7 @@ def tolerance(dtype: torch.dtype, size: float) -> float:
 
 def certificate(
     weights: Tensor,
+    row_sum: Tensor,
     row_error: Tensor,
     output_error: Tensor,
     forbidden: Tensor,
@@ -126,8 +148,10 @@ def certificate(
     row_tolerance: float,
     output_tolerance: float,
     rows: tuple[str, ...],
+    by_design: str,
 ) -> Certificate:
     """The certificate of one map: weights (h q k), the rest (h q); `rows` names the queries."""
+    sums = row_sum[~empty]
     share = torch.maximum(row_error / row_tolerance, output_error / max(output_tolerance, 1e-300))
     # NaN is worse than any number.
     place = int(torch.where(share.isnan(), math.inf, share).argmax()) if share.numel() else 0
@@ -141,6 +165,9 @@ def certificate(
         empty_rows=int(empty.sum()),
         not_finite=int((~weights.isfinite()).sum()),
         worst=f"head {head}, query {query} {rows[query][:40]!r}" if rows else "",
+        least_row_sum=float(sums.min()) if sums.numel() else 0.0,
+        most_row_sum=_largest(sums),
+        by_design=by_design,
     )
 
 

@@ -31,6 +31,7 @@ def describe(maps: Maps) -> dict[str, Any]:
         "certified": not faults,
         "faults": faults,
         "row_sum_error": number(maps.row_sum_error),
+        "missing": maps.missing(),
         "output_error": number(maps.output_error),
         "samples": [describe_sample(sample) for sample in maps.samples],
     }

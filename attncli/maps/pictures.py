@@ -70,7 +70,7 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
     from matplotlib import colormaps
 
     entropy = statistics(attention)["entropy"]
-    columns = grid.shape[1]
+    columns, largest = grid.shape[1], max(1.0, float(attention.weights.max(initial=0.0)))
     colours = colormaps["viridis"].with_extremes(under="white")
     picture: Any = None
     for head, axes in enumerate(grid.flat):
@@ -81,7 +81,7 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
             attention.weights[head],
             cmap=colours,
             vmin=np.finfo(np.float32).tiny,
-            vmax=1,
+            vmax=largest,
             aspect="auto",
             interpolation="nearest",
         )
@@ -90,7 +90,9 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
         _name(axes.xaxis, attention.keys if bottom else (), "key" if bottom else "", shown, upright=True)
         _name(axes.yaxis, attention.rows if left else (), attention.row_name if left else "", shown, upright=False)
         axes.tick_params(length=0)
-    bar = figure.colorbar(picture, ax=grid, fraction=0.02, pad=0.01, aspect=30, ticks=[0, 0.25, 0.5, 0.75, 1])
+    bar = figure.colorbar(
+        picture, ax=grid, fraction=0.02, pad=0.01, aspect=30, ticks=[largest * step / 4 for step in range(5)]
+    )
     bar.set_label("weight", fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
@@ -114,7 +116,7 @@ def _title(figure: "Figure", attention: AttentionMap, sample: Sample, shown: Sho
         else f"max|rows - 1| {certificate.row_sum_error:.1e}   max|map V - output| {certificate.output_error:.1e}   "
         f"kernel {attention.kernel}"
     )
-    lines = [attention.address, shown(texts), proof, note]
+    lines = [attention.address, shown(texts), proof, certificate.missing, note]
     figure.suptitle(
         "\n".join(line for line in lines if line), fontsize=8, x=0.01, ha="left", color="#b00020" if faults else "black"
     )

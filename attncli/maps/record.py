@@ -24,7 +24,8 @@ class Certificate:
     """
 
     row_sum_error: float
-    """max |sum over keys - 1| over all heads and queries that see a key."""
+    """max |sum over keys - due| over all heads and queries that see a key: 1 is due, or, where `by_design` tells why it
+    is not, the sum that the reference makes of what the kernel read (relative to it, where it is above 1)."""
     row_sum_tolerance: float
     output_error: float
     """max |map V - output|, with the output that the kernel itself gave, compared in float64."""
@@ -36,13 +37,25 @@ class Certificate:
     """Weights that are no number, or infinite."""
     worst: str = ""
     """The row with the largest share of a tolerance, in words."""
+    least_row_sum: float = 1.0
+    most_row_sum: float = 1.0
+    """Of the rows that are not empty: 1 - these is the mass that is missing."""
+    by_design: str = ""
+    """Why rows need not sum to 1; empty where they must."""
+
+    @property
+    def missing(self) -> str:
+        """What rows sum to and why, in words, where they need not sum to 1."""
+        span = f"{self.least_row_sum:.3g} to {self.most_row_sum:.3g}"
+        return f"rows sum to {span} by design: {self.by_design}" if self.by_design else ""
 
     def faults(self) -> Iterator[str]:
         """Yield every check that failed, in words. A comparison with NaN fails."""
         if self.not_finite:
             yield f"{self.not_finite} weights are no finite number"
         if not self.row_sum_error <= self.row_sum_tolerance:
-            yield f"max|rows - 1| is {self.row_sum_error:.1e}, above {self.row_sum_tolerance:.1e}"
+            due = "their due" if self.by_design else "1"
+            yield f"max|rows - {due}| is {self.row_sum_error:.1e}, above {self.row_sum_tolerance:.1e}"
         if not self.output_error <= self.output_tolerance:
             yield f"max|map V - output| is {self.output_error:.1e}, above {self.output_tolerance:.1e}"
         if not self.forbidden_weight <= 0:
@@ -134,6 +147,11 @@ class Maps:
         for index, sample in enumerate(self.samples):
             for attention in sample.attentions:
                 yield f"{index}/{attention.address}", sample, attention
+
+    def missing(self) -> list[str]:
+        """Where rows do not sum to 1 by design, and what they sum to: a line for each attention of the first sample."""
+        first = self.samples[0].attentions if self.samples else ()
+        return [f"{one.address}: {one.certificate.missing}" for one in first if one.certificate.by_design]
 
     @property
     def row_sum_error(self) -> float:

@@ -1,6 +1,7 @@
 """One number a head: what kind of map it is. Means over the queries that see a key; a head with none has 0 everywhere.
 
-With w (q k) the weights of one head, p(q) the place a query stands at among the keys, and m the mean row:
+With w (q k) the shares of one head (each row of weights over its sum, which is 1 unless the normalizer promises none),
+p(q) the place a query stands at among the keys, and m the mean row:
 
     entropy       mean_q  - sum_k w log w                            nats: 0 looks at one key, log K at all alike
     information   H(m) - entropy                                     nats: what the query tells of the place looked at
@@ -31,7 +32,9 @@ def statistics(attention: AttentionMap) -> dict[str, Numbers]:
     """Each statistic of every head, (head,)."""
     weights = attention.weights.astype(np.float64)
     heads, queries, keys = weights.shape
-    seen = weights.sum(-1) > 0  # (h q)
+    total = weights.sum(-1)
+    seen = total > 0  # (h q)
+    weights = weights / np.where(seen, total, 1.0)[:, :, None]
     away = np.abs(_places(attention.kind, queries, keys)[:, None] - np.arange(keys)[None, :])  # (q k)
 
     def mean(rows: Numbers) -> Numbers:

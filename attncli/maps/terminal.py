@@ -32,6 +32,8 @@ def show(maps: Maps, console: Console) -> None:
             console.print(Text(f"{name}: {visible(text)}"))
         if sample.attentions:
             console.print(heat_map(*most_telling(sample.attentions), width=console.width, colour=colour))
+    for line in maps.missing():
+        console.print(Text(line))
     console.print(f"max|rows - 1| {maps.row_sum_error:.1e}, max|map V - output| {maps.output_error:.1e}")
 
 
@@ -104,7 +106,7 @@ def fitted(name: str, width: int) -> str:
 
 
 def _legend(colour: bool) -> str:
-    return "dark is 0, bright is 1, blank is exactly 0" if colour else "· from 1/16, ░ 1/8, ▒ 1/4, ▓ 1/2, █ 3/4"
+    return "dark is 0, bright is 1 or more, blank is exactly 0" if colour else "· from 1/16, ░ 1/8, ▒ 1/4, ▓ 1/2, █ 3/4"
 
 
 def _hidden(keys: int, rows: int) -> str:

@@ -77,6 +77,8 @@ class Weighing(nn.Module):
         if self.after is None:
             return weighed
         total = weighed.total
+        if total is None and self.normalizer.row_sum != "one":
+            total = weighed.weights.sum(-1)
         if total is None:
             sees = weighed.weights.new_ones(()) if seen.visible is None else seen.visible.any(-1)
             total = sees.expand(weighed.weights.shape[:3])
@@ -91,6 +93,6 @@ def build_weighing(attention: spec.MultiHead) -> Weighing:
         cap=attention.soft_cap,
         before=Talking(heads=heads) if talking in ("before", "both") else None,
         sink=None if attention.sink == "none" else Sink(heads=heads, learned=attention.sink == "learned"),
-        normalizer=build_normalizer(attention.normalizer),
+        normalizer=build_normalizer(attention.normalizer, heads=heads),
         after=Talking(heads=heads) if talking in ("after", "both") else None,
     )

@@ -12,6 +12,12 @@ from attncli.reference.steps import PLAIN, Steps, mixed_heads
 from attncli.reference.vectors import Matrix, Vector, affine
 
 Normalizer = Callable[[Vector], list[float]]
+
+
+def _softmax_of(head: int) -> Normalizer:
+    return softmax
+
+
 Visible = Callable[[int, int, int], bool]
 """(query, key, head) to whether it is seen."""
 
@@ -94,7 +100,7 @@ def multi_head(
     heads: int,
     kv_heads: int,
     score: Callable[[int, Vector, Matrix, Matrix], list[float]],
-    normalizer: Normalizer = softmax,
+    normalizer: Callable[[int], Normalizer] = _softmax_of,
     visible: Visible | None = None,
     bias: Callable[[int, int, int], float] | None = None,
     turn: Callable[[Vector, int], list[float]] | None = None,
@@ -103,8 +109,8 @@ def multi_head(
     """Each head attends with its slice of the projected states; the heads' mixtures, side by side, are mapped.
 
     Query head h reads key and value head h // (heads / kv_heads). What is split is the width of each state: every head
-    sees the whole sequence. `score(head, query, keys, values)`; `visible` and `bias` of (query, key, head);
-    `turn(vector, position)` for queries and keys; `steps` as in steps.py.
+    sees the whole sequence. `score(head, query, keys, values)`; `normalizer(head)`; `visible` and `bias` of
+    (query, key, head); `turn(vector, position)` for queries and keys; `steps` as in steps.py.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
@@ -128,7 +134,7 @@ def multi_head(
         weights = []
         for head, row in enumerate(scores):
             seen = None if visible is None else [visible(q, k, head) for k in range(len(row))]
-            weights.append(weigh(row, normalizer=steps.sunk(head, normalizer), visible=seen))
+            weights.append(weigh(row, normalizer=steps.sunk(head, normalizer(head)), visible=seen))
         weights = mixed_heads(steps.after, weights)
         contexts = [blend(row, values) for row, values in zip(weights, held, strict=True)]
         for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):

@@ -1,6 +1,6 @@
-"""How scores (k) become weights (k) that are not negative. No scores give no weights."""
+"""How scores (k) become weights (k). No scores give no weights."""
 
-from math import exp, fsum, log1p
+from math import exp, fsum, log, log1p
 
 from attncli.reference.vectors import Vector
 
@@ -16,10 +16,12 @@ def softmax(scores: Vector) -> list[float]:
 
 
 def activated(scores: Vector, activation: str) -> list[float]:
-    """The f of `sum`, which makes scores not negative: relu, absolute, square or softplus ln(1 + exp s)."""
+    """The f of `sum` and `pointwise`: relu, relu_squared, absolute, square or softplus, which is ln(1 + exp s)."""
     match activation:
         case "relu":
             return [max(score, 0.0) for score in scores]
+        case "relu_squared":
+            return [max(score, 0.0) ** 2 for score in scores]
         case "absolute":
             return [abs(score) for score in scores]
         case "square":
@@ -73,3 +75,33 @@ def entmax(scores: Vector, *, alpha: float) -> list[float]:
     found = weights(low)
     total = fsum(found)
     return [each / total for each in found]
+
+
+def hard(scores: Vector) -> list[float]:
+    """1 at the first of the largest scores, 0 elsewhere. Backwards softmax: Bengio et al. 2013, arXiv:1308.3432."""
+    first = max(range(len(scores)), key=lambda k: scores[k], default=None)
+    return [float(k == first) for k in range(len(scores))]
+
+
+def gumbel(scores: Vector, *, temperature: float, uniform: Vector | None = None) -> list[float]:
+    """softmax((s - ln(-ln u)) / temperature) with a uniform u for each score, or without that term.
+
+    Jang et al. 2017, arXiv:1611.01144, eq. 2.
+    """
+    noise = [0.0] * len(scores) if uniform is None else [-log(-log(u)) for u in uniform]
+    return softmax([(score + each) / temperature for score, each in zip(scores, noise, strict=True)])
+
+
+def sigmoid(scores: Vector, *, offset: float | None = None) -> list[float]:
+    """1 / (1 + exp(offset - s)), with offset ln k for k scores where none is given.
+
+    Ramapuram et al. 2024, arXiv:2409.04431, eq. 3.
+    """
+    if offset is None and scores:
+        return [1 / (1 + len(scores) * exp(-score)) for score in scores]
+    return [1 / (1 + exp((offset or 0.0) - score)) for score in scores]
+
+
+def pointwise(scores: Vector, *, activation: str = "relu", divide: bool = True) -> list[float]:
+    """f(s) / k for k scores, or f(s). Wortsman et al. 2023, arXiv:2309.08586, section 3."""
+    return [each / (len(scores) if divide else 1) for each in activated(scores, activation)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Kinds, Spec
+from attncli.spec.base import Kinds, Positive, Real, Spec
 
 
 class Softmax(Spec):
@@ -35,11 +35,56 @@ class Sparsemax(Spec):
 class Entmax(Spec):
     """[(alpha - 1) s - tau]_+ ^ (1 / (alpha - 1)), between softmax (alpha to 1) and sparsemax (alpha = 2) and beyond.
 
-    Peters et al. 2019, arXiv:1905.05702, eq. 10.
+    Peters et al. 2019, arXiv:1905.05702, eq. 10. `alpha: learned` is one number a head between 1.01 and 2 that starts
+    at 1.5: Correia et al. 2019, arXiv:1909.00015, section 3.2, who let it come as near to 1 as a sigmoid can.
     """
 
     kind: Literal["entmax"] = "entmax"
-    alpha: Annotated[float, Field(gt=1, le=8, strict=True)] = 1.5
+    alpha: Annotated[float, Field(gt=1, le=8, strict=True)] | Literal["learned"] = 1.5
 
 
-Normalizer = Annotated[Softmax | Sum | Sparsemax | Entmax, Kinds("normalizer")]
+class Hard(Spec):
+    """1 at the largest score, 0 elsewhere; the first of equal ones takes all. The gradient is that of softmax.
+
+    The straight-through estimator of Bengio et al. 2013, arXiv:1308.3432, section 4, on a softmax in place of a
+    sigmoid: without it no gradient would reach the scores.
+    """
+
+    kind: Literal["hard"] = "hard"
+
+
+class Gumbel(Spec):
+    """softmax((s + g) / temperature), each g drawn anew as -ln(-ln u) while training; without g in evaluation.
+
+    Jang et al. 2017, arXiv:1611.01144, eq. 2, and Maddison et al. 2017, arXiv:1611.00712: the largest s + g is a draw
+    from the softmax of s, and the temperature says how near a row comes to that one key.
+    """
+
+    kind: Literal["gumbel"] = "gumbel"
+    temperature: Positive = 1.0
+
+
+class Sigmoid(Spec):
+    """1 / (1 + exp(offset - s)): each key is weighed alone, and a row may sum to any number.
+
+    Ramapuram et al. 2024, arXiv:2409.04431, eq. 3, whose b is -offset. Without an offset a row's sum would grow with
+    its length; `log_visible` is the logarithm of the number of keys that the row sees, where they take the length.
+    """
+
+    kind: Literal["sigmoid"] = "sigmoid"
+    offset: Literal["log_visible"] | Real = "log_visible"
+
+
+class Pointwise(Spec):
+    """f(s) / the number of keys that the row sees, or f(s) itself: each key is weighed alone.
+
+    Wortsman et al. 2023, arXiv:2309.08586, section 3, with f = relu over the length; relu_squared as So et al. 2021,
+    arXiv:2109.08668.
+    """
+
+    kind: Literal["pointwise"] = "pointwise"
+    activation: Literal["relu", "relu_squared", "softplus"] = "relu"
+    divide_by: Literal["visible", "one"] = "visible"
+
+
+Normalizer = Annotated[Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise, Kinds("normalizer")]

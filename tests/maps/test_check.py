@@ -38,10 +38,11 @@ def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed
 
 def certify(one: Record) -> Certificate:
     taken = take(one)
-    parts = (part[0] for part in (taken.weights, taken.row_error, taken.output_error, taken.forbidden, taken.empty))
+    measured = (taken.row_sum, taken.row_error, taken.output_error, taken.forbidden, taken.empty)
+    parts = (part[0] for part in (taken.weights, *measured))
     return certificate(
         *parts, row_tolerance=float(taken.row_tolerance[0]), output_tolerance=float(taken.output_tolerance[0]),
-        rows=tuple("abcd"),
+        rows=tuple("abcd"), by_design=taken.by_design,
     )  # fmt: skip
 
 
@@ -114,6 +115,33 @@ def test_a_row_of_zeros_is_a_fault_of_softmax_and_none_of_a_sum() -> None:
     found = certify(record(weights=weights, output=output, attention=attention))
     assert found.holds
     assert found.empty_rows == H
+
+
+def sigmoid_record() -> Record:
+    """An attention of a model, whose rows sum to no fixed number."""
+    model, seen = models.build(models.transformer(normalizer="sigmoid"), dtype=torch.float32), []
+    model({"source": stream([[5, 6, 3]], pad=0), "target": stream([[2, 7, 8, 9]], pad=0)}, seen.append)
+    return next(one for one in seen if one.address == "decoder.1.attention")
+
+
+def test_mass_that_is_missing_by_design_is_stated_and_the_sums_are_still_held() -> None:
+    one = sigmoid_record()
+    taken = take(one)
+    assert taken.by_design == "its normalizer weighs each key alone"
+    sums = one.weights.sum(-1)
+    found = certify(one)
+    assert found.holds
+    assert (found.least_row_sum, found.most_row_sum) == pytest.approx((sums.min().item(), sums.max().item()))
+    span = f"{sums.min().item():.3g} to {sums.max().item():.3g}"
+    assert found.missing == f"rows sum to {span} by design: its normalizer weighs each key alone"
+    spoilt = take(one._replace(weights=one.weights * 1.01))
+    assert spoilt.row_error.max() > 1e-4
+
+
+def test_rows_that_must_sum_to_one_have_no_mass_missing() -> None:
+    found = certify(record())
+    assert (found.least_row_sum, found.most_row_sum) == pytest.approx((1, 1), abs=1e-5)
+    assert found.missing == ""
 
 
 def test_padding_keys_have_no_weight_whatever_the_mask_says() -> None:

@@ -72,6 +72,12 @@ def test_a_head_that_aligns_has_the_information_of_a_choice_among_its_keys() -> 
     assert aligned["peak"][0] == 1
 
 
+def test_weights_that_sum_to_no_fixed_number_count_by_their_shares() -> None:
+    free, shares = from_rows([[0.5, 1.5], [0.1, 0.1]]), from_rows([[0.25, 0.75], [0.5, 0.5]])
+    for name, values in statistics(free).items():
+        assert values == pytest.approx(statistics(shares)[name], abs=1e-7), name
+
+
 def test_a_head_that_sees_nothing_has_zero_everywhere() -> None:
     assert all(values[0] == 0 for values in statistics(from_rows([[0, 0], [0, 0]])).values())
 

@@ -65,7 +65,7 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         heads=module.heads,
         kv_heads=module.kv_heads,
         score=score_of(module.score),
-        normalizer=normalizer_of(module.normalizer),
+        normalizer=partial(normalizer_of, module.normalizer),
         visible=visible,
         bias=bias_of(module.position),
         turn=turn_of(module.position),
@@ -119,8 +119,8 @@ def score_of(score: scores.Score) -> Score:
     return plain
 
 
-def normalizer_of(normalizer: Normalizer) -> Callable[[Numbers], Numbers]:
-    """A normalizer of the reference like a module."""
+def normalizer_of(normalizer: Normalizer, head: int) -> Callable[[Numbers], Numbers]:
+    """A normalizer of the reference like a module in evaluation."""
     match normalizer:
         case normalizers.Softmax():
             return reference_normalizers.softmax
@@ -130,6 +130,18 @@ def normalizer_of(normalizer: Normalizer) -> Callable[[Numbers], Numbers]:
             return reference_normalizers.sparsemax
         case normalizers.Entmax():
             return partial(reference_normalizers.entmax, alpha=normalizer.alpha)
+        case normalizers.LearnedEntmax():
+            alpha = 1.01 + 0.99 / (1 + math.exp(-normalizer.theta[head].item()))
+            return partial(reference_normalizers.entmax, alpha=alpha)
+        case normalizers.Hard():
+            return reference_normalizers.hard
+        case normalizers.Gumbel():
+            return partial(reference_normalizers.gumbel, temperature=normalizer.temperature)
+        case normalizers.Sigmoid():
+            return partial(reference_normalizers.sigmoid, offset=normalizer.offset)
+        case normalizers.Pointwise():
+            kind = {"activation": normalizer.activation, "divide": normalizer.divides}
+            return partial(reference_normalizers.pointwise, **kind)
     raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
 
 

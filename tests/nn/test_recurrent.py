@@ -84,7 +84,7 @@ def write(model: Model, source: list[int], target: list[int], squash: str) -> to
     decoder, attention = model.decoder, model.decoder.attention
     memory, last = read_through(model.encoder, source)
     hidden = first_state(decoder, memory, last, model.encoder.direction == "both")
-    score, normalizer = score_of(attention.score), normalizer_of(attention.normalizer)
+    score, normalizer = score_of(attention.score), normalizer_of(attention.normalizer, head=0)
 
     def attend(query: Numbers, place: int) -> Numbers:
         names = {"q_length": len(target), "k_length": len(source), "document_q": 0, "document_k": 0}

@@ -14,7 +14,7 @@ function showSample() {
 }
 
 function showLegend() {
-  const canvas = make("canvas", "scale"), top = state.scale === "head" ? plane(attention(), state.head).largest : 1;
+  const canvas = make("canvas", "scale"), top = whole(plane(attention(), state.head));
   const ramp = Float32Array.from({ length: 256 }, (_, i) => (i + 1) / 256);
   canvas.width = 256;
   canvas.height = 1;
@@ -45,8 +45,9 @@ function showProof() {
     tableRow("th", ["attention", "kernel", "numbers", "max |rows − 1|", "max |map·V − output|", "empty rows", "holds"]), ...rows);
   const replay = sample().replay_error;
   const parts = data.certified
-    ? ["Every map on this page was taken while the model ran, and checked against what its kernel computed: rows sum to one, and the map times the values is the kernel’s output."]
+    ? ["Every map on this page was taken while the model ran, and checked against what its kernel computed: rows sum to what they must, and the map times the values is the kernel’s output."]
     : ["These maps are not what the model did. ", data.faults.join("; ")];
+  if (data.missing.length) parts.push(` Mass is missing by design: ${data.missing.join("; ")}.`);
   if (replay !== null) parts.push(` The weights of the generation equal those of a teacher-forced replay within ${small(replay)}.`);
   byId("verdict").textContent = parts.join("");
   byId("verdict").className = data.certified ? "" : "fault";

@@ -99,7 +99,7 @@ function writeWeights(context, map, k0, q0, columns, rows) {
       if (weight < 0.005) continue;
       context.fillStyle = colour(state.colours, weight / (largestOf(map, q) || 1)).ink;
       const [px, py] = [heat.left + (k + 0.5 - heat.x) * heat.cell, heat.top + (q + 0.5 - heat.y) * heat.cell];
-      context.fillText(weight >= 0.995 ? "1" : weight.toFixed(2).slice(1), px, py);
+      context.fillText(weight >= 0.995 ? weight.toPrecision(2).replace(/\.0$/, "") : weight.toFixed(2).slice(1), px, py);
     }
   }
 }

@@ -63,7 +63,12 @@ function keyNames(of = attention()) {
 
 /** What a weight is divided by before it becomes a colour. */
 function largestOf(map, q) {
-  return { one: 1, head: map.largest, row: map.rows[q] }[state.scale];
+  return state.scale === "row" ? map.rows[q] : whole(map);
+}
+
+/** The upper end of a scale that does not differ from row to row; weights that sum to no fixed number may be above 1. */
+function whole(map) {
+  return state.scale === "head" ? map.largest : Math.max(1, map.largest);
 }
 
 /** The weight at a place, and how it stands in its row. */

@@ -1,7 +1,7 @@
 """Worked examples of scores and normalizers: one query, three tokens, numbers that can be followed by hand."""
 
 from collections.abc import Callable, Iterator
-from math import exp, tanh
+from math import exp, log, tanh
 
 from attncli.reference import normalizers, scores
 from attncli.reference.attention import mix
@@ -9,7 +9,7 @@ from attncli.reference.vectors import dot, length, plus, row_times
 from attncli.spec.base import Spec
 from attncli.spec.explain.entries import Step
 from attncli.spec.masks import parse
-from attncli.spec.normalizers import Entmax, Softmax, Sparsemax, Sum
+from attncli.spec.normalizers import Entmax, Gumbel, Hard, Pointwise, Sigmoid, Softmax, Sparsemax, Sum
 from attncli.spec.scores import Additive, BiasedDot, Cosine, Dot, General, Location, ScaledDot
 
 QUERY = [1.0, 0.5]
@@ -152,11 +152,54 @@ def _entmax() -> Iterator[Step]:
         yield Step(name, normalizers.entmax(ROW, alpha=alpha))
 
 
+def _hard() -> Iterator[Step]:
+    yield Step("weights: 1 at the largest score", normalizers.hard(ROW))
+    yield Step("weights of equal scores: the first takes all", normalizers.hard([1.0, 1.0, 0.0, 1.0]))
+    yield Step("softmax, whose gradient it has", normalizers.softmax(ROW))
+
+
+def _gumbel() -> Iterator[Step]:
+    uniform = [0.3, 0.9, 0.5, 0.2]
+    noise = [-log(-log(u)) for u in uniform]
+    yield Step("u, drawn anew in every step of training", uniform)
+    yield Step("g = -ln(-ln u)", noise)
+    yield Step("s + g", plus(ROW, noise))
+    for temperature in (1.0, 0.2):
+        name = f"weights = softmax((s + g) / {temperature:g})"
+        yield Step(name, normalizers.gumbel(ROW, temperature=temperature, uniform=uniform))
+    yield Step("in evaluation, temperature 1: the softmax of s", normalizers.gumbel(ROW, temperature=1.0))
+
+
+def _sigmoid() -> Iterator[Step]:
+    yield Step("keys that the row sees", len(ROW))
+    yield Step("offset = ln 4", log(len(ROW)))
+    weights = normalizers.sigmoid(ROW)
+    yield Step("weights = 1 / (1 + exp(offset - s))", weights)
+    yield Step("  their sum", sum(weights))
+    plain = normalizers.sigmoid(ROW, offset=0.0)
+    yield Step("with offset: 0", plain)
+    yield Step("  their sum, which grows with the number of keys", sum(plain))
+    yield Step("softmax, for comparison", normalizers.softmax(ROW))
+
+
+def _pointwise() -> Iterator[Step]:
+    for activation in ("relu", "relu_squared", "softplus"):
+        yield Step(f"f(s), {activation}; the weights with divide_by: one", normalizers.activated(ROW, activation))
+        yield Step(
+            "  weights = f(s) / 4, the keys that the row sees", normalizers.pointwise(ROW, activation=activation)
+        )
+    yield Step("softmax, for comparison", normalizers.softmax(ROW))
+
+
 NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Softmax: _softmax,
     Sum: _sum,
     Sparsemax: _sparsemax,
     Entmax: _entmax,
+    Hard: _hard,
+    Gumbel: _gumbel,
+    Sigmoid: _sigmoid,
+    Pointwise: _pointwise,
 }
 
 
