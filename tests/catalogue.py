@@ -146,7 +146,13 @@ POOLINGS = {
     "attention, location": "{kind: attention, heads: 4, queries: 2, score: {kind: location, max_length: 32}}",
 }
 
-CELLS = ("gru", "lstm")
+CELLS = {
+    "gru": "{kind: gru, reset: after}",
+    "gru, before": "{kind: gru, reset: before}",
+    "lstm": "lstm",
+    "rnn": "{kind: rnn, activation: tanh}",
+    "rnn, relu": "{kind: rnn, activation: relu}",
+}
 
 DIRECTIONS = {
     "forward": "forward",
@@ -162,9 +168,23 @@ WRITERS = {
     "Bahdanau": "{query: previous_state, input_feeding: context, readout: {kind: dense, activation: none}}",
     "Bahdanau, late": "{query: previous_state, input_feeding: none, readout: dense}",
     "Bahdanau, readout": "{query: previous_state, input_feeding: {kind: readout, combine: linear}, readout: dense}",
+    "Tu, source": "{query: state, input_feeding: none, readout: {kind: dense, activation: tanh, gate: source}}",
+    "Tu, target": "{query: previous_state, input_feeding: none, readout: {kind: dense, activation: relu, "
+    "gate: target}}",
+    "Tu, both": "{query: state, input_feeding: readout, readout: {kind: dense, activation: tanh, gate: both}}",
+    "maxout": "{query: state, input_feeding: none, readout: {kind: maxout, d_hidden: 5, pieces: 3}}",
+    "maxout, previous": "{query: previous_state, input_feeding: context, readout: {kind: maxout, state: previous}}",
+    "residual": "{query: previous_state, residual: add, input_feeding: none, readout: dense}",
+    "residual, at once": "{query: state, residual: add, input_feeding: none, readout: dense}",
     "article": "{query: input_and_previous_state, input_feeding: {kind: context, combine: relu}, readout: state}",
 }
 """What a recurrent decoder with attention asks, feeds back and gives to the head."""
+
+LONG_WRITERS = {
+    "See": "{query: state_and_cell, input_feeding: {kind: context, combine: linear}, "
+    "readout: {kind: dense, activation: none}}",
+}
+"""Those that need an LSTM."""
 
 BRIDGES = {
     "dense": "{kind: dense, of: final, activation: tanh}",

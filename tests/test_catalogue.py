@@ -20,7 +20,7 @@ UNIONS = {
     "norms": (norms.Norm, catalogue.NORMS),
     "inits": (model.Init, catalogue.INITS),
     "poolings": (tasks.Pooling, catalogue.POOLINGS),
-    "cells": (recurrent.Cell, dict.fromkeys(catalogue.CELLS)),
+    "cells": (recurrent.Cell, catalogue.CELLS),
     "directions": (recurrent.Direction, catalogue.DIRECTIONS),
     "bridges": (recurrent.Bridge, catalogue.BRIDGES),
 }
@@ -44,7 +44,7 @@ def test_every_kind_has_a_line(union, lines):
 
 @pytest.mark.parametrize("field", ["query", "input_feeding", "readout"])
 def test_the_writers_take_every_way(field):
-    written = [yaml.safe_load(text)[field] for text in catalogue.WRITERS.values()]
+    written = [yaml.safe_load(text)[field] for text in (catalogue.WRITERS | catalogue.LONG_WRITERS).values()]
     kinds = {each["kind"] if isinstance(each, dict) else each for each in written}
     annotation = recurrent.Recurrent.model_fields[field].annotation
     words = set(get_args(annotation))

@@ -16,7 +16,8 @@ from attncli.nn.attention import Attention
 from attncli.nn.kernels.reference import repeat_heads
 from attncli.nn.model import Model, build_model
 from attncli.nn.positions import Relative
-from attncli.nn.recurrent import Decoder, Encoder
+from attncli.nn.recurrent import Encoder
+from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.scores import BiasedDot, Product
 from attncli.nn.view import Record
 from attncli.streams import IGNORE, Batch

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
 from attncli.nn.initial import Undrawn, initialise
-from attncli.nn.recurrent import Decoder, Encoder, build_recurrent
+from attncli.nn.recurrent import Encoder, build_recurrent
+from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
 from attncli.nn.stacks import States, Transformer, TransformerPast, build_transformer
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head

@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 
 from attncli.nn.attention import Projected
+from attncli.nn.cells import Hidden
 from attncli.streams import Stream
-
-Hidden = tuple[Tensor, ...]
-"""(h,) of a GRU or (h, c) of an LSTM, each (layers·directions b d_hidden)."""
 
 
 class Step(NamedTuple):
     """What one step of a decoder hands to the next."""
 
-    hidden: Hidden
-    context: Tensor | None  # (b d_memory)
-    readout: Tensor | None  # (b d_readout)
+    hidden: Hidden  # each (layers b d_hidden)
+    context: Tensor | None  # (b d_context), where it is fed
+    readout: Tensor | None  # (b d_readout), where it is fed
+    output: Tensor | None  # (b d_hidden) of the last layer, where that is more than its state
 
 
 def kept(real: Tensor, new: Step, old: Step) -> Step:
@@ -28,7 +27,9 @@ def kept(real: Tensor, new: Step, old: Step) -> Step:
 
     pairs = zip(new.hidden, old.hidden, strict=True)
     hidden = tuple(torch.where(real[None, :, None], now, before) for now, before in pairs)
-    return Step(hidden, choose(new.context, old.context), choose(new.readout, old.readout))
+    return Step(
+        hidden, choose(new.context, old.context), choose(new.readout, old.readout), choose(new.output, old.output)
+    )  # fmt: skip
 
 
 class RecurrentPast:
@@ -63,11 +64,10 @@ class RecurrentPast:
 
     @property
     def bytes(self) -> int:
-        parts = [part for step in self.steps for part in (*step.hidden, step.context, step.readout) if part is not None]
+        parts = [part for step in self.steps for part in (*step.hidden, *step[1:]) if part is not None]
         return sum(x.numel() * x.element_size() for x in [*parts, *(self.projected or ())])
 
 
 def _reordered(step: Step, index: Tensor) -> Step:
-    context = None if step.context is None else step.context[index]
-    readout = None if step.readout is None else step.readout[index]
-    return Step(tuple(part[:, index] for part in step.hidden), context, readout)
+    context, readout, output = (None if part is None else part[index] for part in step[1:])
+    return Step(tuple(part[:, index] for part in step.hidden), context, readout, output)

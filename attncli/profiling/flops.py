@@ -21,7 +21,9 @@ from attncli.spec.recurrent import (
     ContextFeeding,
     DenseBridge,
     DenseReadout,
+    Gru,
     Lstm,
+    MaxoutReadout,
     NoFeeding,
     ReadoutFeeding,
     Recurrent,
@@ -77,7 +79,7 @@ def _stack(name: str, stack: Transformer | Recurrent, run: Run, scene: Scene) ->
         return
     tokens = scene.batch * (1 if scene.phase == "decode" else scene.lengths[name])
     if isinstance(stack, Recurrent):
-        yield from _recurrent(name, stack, run, scene, tokens)
+        yield from _recurrent(name, stack, run, scene, tokens, writes=writes)
         return
     d_model = stack.d_model
     if stack.input.d_embedding != d_model:
@@ -171,8 +173,8 @@ def _score(score: scores.Score, ask: int, read: int, value: int) -> tuple[int, i
             return 0, 0, read
 
 
-def _recurrent(name: str, stack: Recurrent, run: Run, scene: Scene, tokens: int) -> Iterator[Work]:
-    d_embedding, d_hidden = stack.input.d_embedding, stack.d_hidden
+def _recurrent(name: str, stack: Recurrent, run: Run, scene: Scene, tokens: int, *, writes: bool) -> Iterator[Work]:
+    d_embedding = stack.input.d_embedding
     cross = stack.cross_attention
     d_memory = _width(run, cross.stack) if cross else 0
     d_context = _context_width(stack, d_memory)
@@ -186,8 +188,22 @@ def _recurrent(name: str, stack: Recurrent, run: Run, scene: Scene, tokens: int)
     yield _even(f"{name}.rnn", 2 * tokens * _cells(stack, entering))
     if cross:
         yield _attention(f"{name}.cross_attention", cross, stack.d_query, d_context, d_memory, name, cross.stack, scene)
-    if isinstance(stack.readout, DenseReadout) and cross:
-        yield _even(f"{name}.readout", 2 * tokens * (d_context + d_hidden) * stack.d_readout)
+    if writes:
+        yield _even(f"{name}.readout", 2 * tokens * _readout(stack, d_context))
+
+
+def _readout(stack: Recurrent, d_context: int) -> int:
+    """Multiply-adds of a token: the map of context and state, and of what else the kind reads."""
+    joined = d_context + stack.d_hidden
+    match stack.readout:
+        case DenseReadout(gate="none"):
+            return joined * stack.d_readout
+        case DenseReadout():
+            return (2 * joined + stack.input.d_embedding) * stack.d_readout
+        case MaxoutReadout(pieces=pieces):
+            return (joined + stack.input.d_embedding) * stack.d_readout * pieces
+        case _:
+            return 0
 
 
 def _context_width(stack: Recurrent, d_memory: int) -> int:
@@ -202,7 +218,7 @@ def _context_width(stack: Recurrent, d_memory: int) -> int:
 def _cells(stack: Recurrent, entering: int) -> int:
     """Multiply-adds of a token in all layers: each gate reads what enters and the last state."""
     ways = 2 if isinstance(stack.direction, Both) else 1
-    gates = 4 if isinstance(stack.cell, Lstm) else 3
+    gates = 4 if isinstance(stack.cell, Lstm) else 3 if isinstance(stack.cell, Gru) else 1
     widths = [entering] + [stack.d_hidden * ways] * (stack.layers - 1)
     return sum(gates * ways * stack.d_hidden * (width + stack.d_hidden) for width in widths)
 

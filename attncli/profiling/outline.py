@@ -136,8 +136,8 @@ def _recurrent(name: str, stack: Recurrent) -> Iterator[Line]:
     if cross:
         what = f"{describe_attention(cross)}, asked by {stack.query}"
         yield Line(1, "cross_attention", what, (f"{name}.cross_attention",))
-        if stack.readout.kind == "dense":
-            yield Line(1, "readout", f"{stack.d_readout} wide", (f"{name}.readout",))
+    if stack.readout.kind != "state":
+        yield Line(1, "readout", f"{stack.readout.kind}, {stack.d_readout} wide", (f"{name}.readout",))
 
 
 def _head(run: Run, sizes: Sizes) -> Iterator[Line]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
-from attncli.nn.recurrent import Decoder
+from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.stacks import Branch, Layer
 from attncli.profiling.count import address_of
 

@@ -23,18 +23,30 @@ class CellWeights(NamedTuple):
     state_bias: Vector | None = None
 
 
-def gru_cell(x: Vector, state: Vector, weights: CellWeights) -> list[float]:
-    """The next state of a GRU. Cho et al. 2014, arXiv:1406.1078, with torch's place of the reset gate:
+def rnn_cell(x: Vector, state: Vector, weights: CellWeights, *, activation: str = "tanh") -> list[float]:
+    """h' = f(W x + b + U h + c). Elman 1990."""
+    total = plus(affine(x, weights.input, weights.input_bias), affine(state, weights.state, weights.state_bias))
+    return [tanh(each) if activation == "tanh" else max(each, 0.0) for each in total]
+
+
+def gru_cell(x: Vector, state: Vector, weights: CellWeights, *, reset: str = "after") -> list[float]:
+    """The next state of a GRU. Cho et al. 2014, arXiv:1406.1078; the reset gate after the product is torch's:
 
     r = sigmoid(W_r x + b_r + U_r h + c_r);  z = sigmoid(W_z x + b_z + U_z h + c_z)
-    n = tanh(W_n x + b_n + r * (U_n h + c_n));  h' = (1 - z) * n + z * h
+    after: n = tanh(W_n x + b_n + r * (U_n h + c_n));  before: n = tanh(W_n x + b_n + U_n (r * h) + c_n)
+    h' = (1 - z) * n + z * h
     """
     size = len(state)
     from_input = affine(x, weights.input, weights.input_bias)
     from_state = affine(state, weights.state, weights.state_bias)
-    reset = [sigmoid(each) for each in plus(from_input[:size], from_state[:size])]
+    opened = [sigmoid(each) for each in plus(from_input[:size], from_state[:size])]
     update = [sigmoid(each) for each in plus(from_input[size : 2 * size], from_state[size : 2 * size])]
-    new = [tanh(each) for each in plus(from_input[2 * size :], times(reset, from_state[2 * size :]))]
+    if reset == "after":
+        kept = times(opened, from_state[2 * size :])
+    else:
+        bias = None if weights.state_bias is None else weights.state_bias[2 * size :]
+        kept = affine(times(opened, state), weights.state[2 * size :], bias)
+    new = [tanh(each) for each in plus(from_input[2 * size :], kept)]
     return [(1 - z) * n + z * h for z, n, h in zip(update, new, state, strict=True)]
 
 
@@ -48,6 +60,24 @@ def lstm_cell(x: Vector, state: Vector, memory: Vector, weights: CellWeights) ->
     enter, forget, candidate, leave = (gates[part * size : (part + 1) * size] for part in range(4))
     kept = [sigmoid(f) * c + sigmoid(i) * tanh(g) for f, c, i, g in zip(forget, memory, enter, candidate, strict=True)]
     return [sigmoid(o) * tanh(c) for o, c in zip(leave, kept, strict=True)], kept
+
+
+def maxout(x: Vector, weight: Matrix, bias: Vector, *, pieces: int) -> list[float]:
+    """The largest of each `pieces` neighbouring features of W x + b. Goodfellow et al. 2013, arXiv:1302.4389, eq. 1."""
+    mapped = affine(x, weight, bias)
+    return [max(mapped[at : at + pieces]) for at in range(0, len(mapped), pieces)]
+
+
+def gated(source: Vector, target: Vector, gate: Vector, *, kind: str) -> list[float]:
+    """Source and target, weighed by a gate z: source z s + t, target s + z t, both z s + (1 - z) t.
+
+    Tu et al. 2017, arXiv:1608.05859, eq. 6 to 8.
+    """
+    if kind == "source":
+        return plus(times(gate, source), target)
+    if kind == "target":
+        return plus(source, times(gate, target))
+    return plus(times(gate, source), times([1 - z for z in gate], target))
 
 
 class Step(NamedTuple):

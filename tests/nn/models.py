@@ -133,17 +133,18 @@ def recurrent(
     encoder: str = "recurrent",
     layers: int = 2,
     d_hidden: int = 8,
+    reader: str = "{}",
 ) -> str:
     """A recurrent decoder that attends to a recurrent encoder, or to a Transformer."""
-    reader: dict[str, object] = {"kind": "recurrent", "cell": cell, "d_hidden": d_hidden, "layers": layers}
-    reader |= {"input": {"d_embedding": 5}, "direction": read(direction)}
+    source: dict[str, object] = {"kind": "recurrent", "cell": read(cell), "d_hidden": d_hidden, "layers": layers}
+    source |= {"input": {"d_embedding": 5}, "direction": read(direction)} | read(reader)
     if encoder == "transformer":
-        reader = {"d_model": 12, "layers": 1, "attention": {"heads": 2}, "feedforward": {"d_ff": 11}, "bias": True}
+        source = {"d_model": 12, "layers": 1, "attention": {"heads": 2}, "feedforward": {"d_ff": 11}, "bias": True}
     attention = read(heads) | {"score": read(score), "normalizer": read(normalizer), "mask": mask}
     attention |= read(steps)
-    decoder = {"kind": "recurrent", "cell": cell, "d_hidden": 8, "layers": layers, "bridge": read(bridge)}
+    decoder = {"kind": "recurrent", "cell": read(cell), "d_hidden": 8, "layers": layers, "bridge": read(bridge)}
     decoder |= read(writer) | {"input": {"d_embedding": 7}, "cross_attention": attention}
-    model = {"dropout": 0.1, "max_length": 32, "tie_embeddings": "none", "encoder": reader, "decoder": decoder}
+    model = {"dropout": 0.1, "max_length": 32, "tie_embeddings": "none", "encoder": source, "decoder": decoder}
     return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
 
 
@@ -177,8 +178,12 @@ def recurrents() -> dict[str, str]:
     found = {
         f"{writer} {cell}": recurrent(writer=text, cell=cell)
         for writer, text in catalogue.WRITERS.items()
-        for cell in catalogue.CELLS
+        for cell in ("gru", "lstm")
     }
+    found |= {name: recurrent(writer=text, cell="lstm") for name, text in catalogue.LONG_WRITERS.items()}
+    found |= {f"cell {name}": recurrent(cell=kind) for name, kind in catalogue.CELLS.items()}
+    ways = {"both": "{kind: both, merge: sum}", "backward": "backward"}
+    found |= {f"residual encoder, {name}": recurrent(reader="{residual: add}", direction=w) for name, w in ways.items()}
     found |= {f"direction {name}": recurrent(direction=kind) for name, kind in catalogue.DIRECTIONS.items()}
     for name, kind in catalogue.BRIDGES.items():
         way = "forward" if name == "copy" else "both"

@@ -7,9 +7,11 @@ import torch
 from torch import nn
 
 from attncli.nn.model import Model
-from attncli.nn.recurrent import Decoder, Encoder
+from attncli.nn.readouts import MaxoutReadout, Readout
+from attncli.nn.recurrent import Encoder
+from attncli.nn.recurrent_decoder import Decoder
 from attncli.reference.attention import mix
-from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell
+from attncli.reference.recurrent import CellWeights, gated, gru_cell, lstm_cell, maxout, rnn_cell, sigmoid
 from attncli.reference.vectors import affine, plus
 from attncli.streams import stream
 from tests import catalogue
@@ -27,13 +29,17 @@ class Cell:
     def __init__(self, rnn: nn.RNNBase, layer: int, way: str = "") -> None:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         weights = CellWeights(*(getattr(rnn, f"{name}_l{layer}{way}").tolist() for name in names))
-        self.long = isinstance(rnn, nn.LSTM)
+        self.long = rnn.mode == "LSTM"
+        self.before = getattr(rnn, "cell", "") == "gru_before"
+        self.plain = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}.get(rnn.mode)
         self.weights, self.size = weights, rnn.hidden_size
 
     def __call__(self, x: Numbers, state: tuple[Numbers, ...]) -> tuple[Numbers, ...]:
         if self.long:
             return lstm_cell(x, state[0], state[1], self.weights)
-        return (gru_cell(x, state[0], self.weights),)
+        if self.plain:
+            return (rnn_cell(x, state[0], self.weights, activation=self.plain),)
+        return (gru_cell(x, state[0], self.weights, reset="before" if self.before else "after"),)
 
     @property
     def zeros(self) -> tuple[Numbers, ...]:
@@ -54,6 +60,10 @@ def read_through(encoder: Encoder, ids: list[int]) -> tuple[list[Numbers], list[
                 states[place] = state[0]
             ways.append([states[place] for place in range(len(x))])
             last.append(state)
+        if layer and getattr(encoder.rnn, "residual", False):
+            wide = [[one for side in sides for one in side] for sides in zip(*ways, strict=True)]
+            wide = [plus(state, entered) for state, entered in zip(wide, x, strict=True)]
+            ways = [[each[at : at + cell.size] for each in wide] for at in range(0, len(wide[0]), cell.size)]
         top = layer == encoder.rnn.num_layers - 1
         added = top and encoder.merge == "sum" and len(ways) == 2
         x = [plus(*sides) if added else [one for side in sides for one in side] for sides in zip(*ways, strict=True)]
@@ -79,6 +89,27 @@ def first_state(decoder: Decoder, states: list[Numbers], last: list[tuple[Number
     return [tuple(parts[layer + kind * layers] for kind in range(len(parts) // layers)) for layer in range(layers)]
 
 
+def read_out(
+    readout: Readout | None, context: Numbers, before: Numbers, state: Numbers, x: Numbers, squash: str
+) -> Numbers:
+    """What a step gives to the head."""
+    if readout is None:
+        return state
+    weight, bias = readout.map.weight.tolist(), readout.map.bias.tolist()
+    if isinstance(readout, MaxoutReadout):
+        return maxout(
+            [*context, *(before if readout.reads_previous else state), *x], weight, bias, pieces=readout.pieces
+        )
+    if readout.gate is None:
+        mapped = affine([*context, *state], weight, bias)
+    else:
+        zeros, nothing = [0.0] * len(context), [0.0] * len(state)
+        sides = affine([*context, *nothing], weight), affine([*zeros, *state], weight)
+        gate = affine([*x, *state, *context], readout.gate.weight.tolist(), readout.gate.bias.tolist())
+        mapped = plus(gated(*sides, [sigmoid(each) for each in gate], kind=readout.kind), bias)
+    return [SQUASH[squash](one) for one in mapped]
+
+
 def write(model: Model, source: list[int], target: list[int], squash: str) -> torch.Tensor:
     """Logits after each token of the target, as the module's docstring has it."""
     decoder, attention = model.decoder, model.decoder.attention
@@ -92,11 +123,12 @@ def write(model: Model, source: list[int], target: list[int], squash: str) -> to
         return mix(score(0, query, memory, memory), memory, normalizer=normalizer, visible=seen).context
 
     fed = [0.0] * decoder.d_fed
+    output = hidden[-1][0]
     readouts = []
     for place, x in enumerate(decoder.input.embedding.weight[target].tolist()):
-        state = hidden[-1][0]
+        state = output
         context = None
-        if decoder.query != "state":
+        if decoder.query in ("previous_state", "input_and_previous_state"):
             context = attend(x + state if decoder.query == "input_and_previous_state" else state, place)
         joined = {"none": [], "context": fed if context is None else context, "readout": fed}[decoder.feeding]
         entered = x + joined
@@ -105,26 +137,26 @@ def write(model: Model, source: list[int], target: list[int], squash: str) -> to
             entered = [max(one, 0.0) for one in entered] if decoder.squash is nn.functional.relu else entered
         for layer in range(decoder.rnn.num_layers):
             hidden[layer] = Cell(decoder.rnn, layer)(entered, hidden[layer])
-            entered = hidden[layer][0]
-        if decoder.query == "state":
-            context = attend(entered, place)
-        readout = entered
-        if decoder.readout is not None:
-            mapped = affine([*context, *entered], decoder.readout.weight.tolist(), decoder.readout.bias.tolist())
-            readout = [SQUASH[squash](one) for one in mapped]
+            entered = plus(hidden[layer][0], entered) if layer and decoder.residual else hidden[layer][0]
+        output = entered
+        if decoder.query in ("state", "state_and_cell"):
+            context = attend(output + hidden[-1][1] if decoder.query == "state_and_cell" else output, place)
+        readout = read_out(decoder.readout, context, state, output, x, squash)
         fed = {"none": [], "context": context, "readout": readout}[decoder.feeding]
         readouts.append(affine(readout, model.head.output.weight.tolist()))
     return torch.tensor(readouts, dtype=torch.float64)
 
 
+SQUASHES = {"Luong, feeding": "relu", "Bahdanau": "none", "Tu, target": "relu"}
 MODELS = {
-    f"{name} {cell}": (
-        recurrent(writer=text, cell=cell),
-        {"Luong, feeding": "relu", "Bahdanau": "none"}.get(name, "tanh"),
-    )
+    f"{name} {cell}": (recurrent(writer=text, cell=cell), SQUASHES.get(name, "tanh"))
     for name, text in catalogue.WRITERS.items()
-    for cell in catalogue.CELLS
+    for cell in ("gru", "lstm")
 }
+MODELS |= {f"cell {name}": (recurrent(cell=cell), "relu") for name, cell in catalogue.CELLS.items()}
+MODELS |= {name: (recurrent(writer=text, cell="lstm"), "none") for name, text in catalogue.LONG_WRITERS.items()}
+for _way in ("{kind: both, merge: sum}", "backward"):
+    MODELS[f"residual encoder {_way}"] = (recurrent(reader="{residual: add}", direction=_way), "relu")
 MODELS |= {f"direction {name}": (recurrent(direction=way), "relu") for name, way in catalogue.DIRECTIONS.items()}
 for _name, _kind in catalogue.BRIDGES.items():
     _way = "forward" if _name == "copy" else "both"
@@ -147,7 +179,7 @@ def test_decoders_are_those_of_the_reference(spec, squash):
         torch.testing.assert_close(logits[row, : len(TARGETS[row])], expected, **CLOSE)
 
 
-@pytest.mark.parametrize("cell", catalogue.CELLS)
+@pytest.mark.parametrize("cell", catalogue.CELLS.values(), ids=catalogue.CELLS.keys())
 @pytest.mark.parametrize("direction", catalogue.DIRECTIONS.values(), ids=catalogue.DIRECTIONS.keys())
 @pytest.mark.parametrize("left", [False, True], ids=["right", "left"])
 @torch.no_grad()

@@ -86,7 +86,7 @@ def bahdanau(model: Model, source: list[int], target: list[int]) -> list[Tensor]
     big_w, big_u, v = score.query[0].T, score.key[0].T, score.weight[0]
     start = model.decoder.bridge.map
     s = torch.tanh(start.weight @ backward[0] + start.bias)
-    out, logits = model.decoder.readout, []
+    out, logits = model.decoder.readout.map, []
     for token in target:
         energies = [v @ torch.tanh(big_w @ s + big_u @ h) for h in annotations]
         total = sum(torch.exp(e) for e in energies)
@@ -111,7 +111,7 @@ def luong(model: Model, source: list[int], target: list[int], score: str) -> lis
         memory.append(x)
 
     weights, attentional, logits = dict(model.decoder.rnn.named_parameters()), zeros, []
-    w_c = model.decoder.readout
+    w_c = model.decoder.readout.map
     for token in target:
         x = torch.cat((model.decoder.input.embedding.weight[token], attentional))
         for layer in range(2):

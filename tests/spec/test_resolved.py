@@ -231,8 +231,11 @@ model:
     d_hidden: 8                  # spec.yaml:3:46
     layers: 1
     max_length: 1024
-    cell: gru
+    cell:
+      kind: gru
+      reset: after
     direction: forward
+    residual: none
     input:
       kind: tokens
       field: text                # by the task

@@ -71,7 +71,7 @@ def _input(stack: Mapping, field: str, width: int | None, width_why: str) -> Map
 
 
 def recurrent(work: Work, written: Mapping, around: Stack, field: str, source: Mapping | None) -> Mapping:
-    """A stack of GRU or LSTM layers; `source` is what a decoder reads."""
+    """A stack of recurrent layers; `source` is what a decoder reads."""
     node = filled(written, "kind", "recurrent", "default")
     node = filled(node, "d_hidden", default(Recurrent, "d_hidden"), "default")
     node = filled(node, "dropout", default(Recurrent, "dropout"), "default")
@@ -90,7 +90,7 @@ def recurrent(work: Work, written: Mapping, around: Stack, field: str, source: M
         return node
     first = ("dense", "beside cross_attention") if reads else ("state", "no context to read")
     readout = filled(readout, "kind", *first)
-    if word(readout.items["kind"]) == "dense":
+    if word(readout.items["kind"]) in ("dense", "maxout"):
         readout = filled(readout, "d_hidden", hidden, "d_hidden")
     return node.plus("readout", readout)
 
@@ -141,6 +141,8 @@ def _cross(work: Work, stack: Mapping, around: Stack) -> Mapping:
 
 def _query_width(stack: Mapping) -> tuple[int | None, str]:
     hidden, asks = count(stack.items["d_hidden"]), word(stack.items["query"])
+    if asks == "state_and_cell":
+        return (2 * hidden if hidden else None), "(2 d_hidden)"
     if asks != "input_and_previous_state":
         return (hidden if asks in ("state", "previous_state") else None), "d_hidden"
     node = union(stack.get("input"), "input", stack)

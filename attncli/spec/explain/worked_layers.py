@@ -8,7 +8,7 @@ from attncli.reference import positions
 from attncli.reference.attention import one_head
 from attncli.reference.feedforward import activation
 from attncli.reference.norms import layer_norm, rms_norm
-from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, sigmoid
+from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
 from attncli.reference.scores import scaled_dot
 from attncli.reference.vectors import dot
 from attncli.spec import feedforward as ff
@@ -17,7 +17,7 @@ from attncli.spec.base import Spec, kind_of
 from attncli.spec.explain.entries import Step
 from attncli.spec.norms import LayerNorm, RmsNorm
 from attncli.spec.positions import T5, Alibi, Rotary, Sinusoidal
-from attncli.spec.recurrent import Gru, Lstm
+from attncli.spec.recurrent import Gru, Lstm, Rnn
 
 TOKENS = [[1.0, 0.0, 0.5, 2.0], [0.0, 1.0, -1.0, 0.5], [1.0, 1.0, 2.0, -0.5]]
 
@@ -135,6 +135,7 @@ def _gru() -> Iterator[Step]:
     new = tanh(dot(weights.input[2], ENTERED) + reset * dot(weights.state[2], STATE))
     yield Step("n = tanh(W_n x + r U_n h)", new)
     yield Step("h' = (1 - z) n + z h", gru_cell(ENTERED, STATE, weights))
+    yield Step("h' with reset before", gru_cell(ENTERED, STATE, weights, reset="before"))
 
 
 def _lstm() -> Iterator[Step]:
@@ -147,6 +148,17 @@ def _lstm() -> Iterator[Step]:
     yield Step("h' = o tanh(c')", state)
 
 
+def _rnn() -> Iterator[Step]:
+    weights = _cell(1)
+    entered, kept = dot(weights.input[0], ENTERED), dot(weights.state[0], STATE)
+    yield Step("x", ENTERED)
+    yield Step("h", STATE)
+    yield Step("W x", entered)
+    yield Step("U h", kept)
+    yield Step("h' = tanh(W x + U h)", rnn_cell(ENTERED, STATE, weights))
+    yield Step("h' with activation relu", rnn_cell(ENTERED, STATE, weights, activation="relu"))
+
+
 LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Rotary: _rotary,
     Alibi: _alibi,
@@ -157,5 +169,6 @@ LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     RmsNorm: _rms_norm,
     Gru: _gru,
     Lstm: _lstm,
+    Rnn: _rnn,
     **{kind: partial(_feedforward, kind) for kind in (ff.Swiglu, ff.Geglu, ff.Relu, ff.Gelu, ff.GeluTanh, ff.Silu)},
 }

@@ -1,0 +1,205 @@
+"""Recurrent decoders, which attend at every step. Their kinds are those of attncli/spec/recurrent.py.
+
+query state:            s_t = cell([x_t; fed_{t-1}], s_{t-1});  c_t = attend(s_t)                (Luong et al. 2015)
+query state_and_cell:   the same, asked by [s_t; cell_t]                                            (See et al. 2017)
+query previous_state:   c_t = attend(s_{t-1});  s_t = cell([x_t; c_t], s_{t-1})               (Bahdanau et al. 2015)
+input_and_previous:     c_t = attend([x_t; s_{t-1}]);  s_t = cell(relu(W [x_t; c_t]), s_{t-1})       (the article)
+readout:                r_t of c_t, s_t (or s_{t-1}) and x_t, in nn/readouts.py; cells in nn/cells.py
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attncli.nn.attention import Attention, Projected
+from attncli.nn.bridge import Bridge
+from attncli.nn.cache import Places
+from attncli.nn.cells import Hidden, Layered, one_step
+from attncli.nn.inputs import Tokens
+from attncli.nn.readouts import SQUASH, Readout
+from attncli.nn.recurrent_past import RecurrentPast, Step, kept
+from attncli.nn.stacks import Memory, States
+from attncli.nn.view import Tap, View, positions_of, view_of_memory
+from attncli.streams import Stream
+
+PACKED = "a recurrent state runs across the documents of a packed row"
+
+
+class Decoder(nn.Module):
+    """A recurrent writer; with attention it reads another stack at every step.
+
+    Where the query is the new state and nothing is fed back, all steps run at once; else they run one by one.
+    """
+
+    def __init__(
+        self, *, field: str, input: Tokens, cell: str, cells: nn.RNNBase, d_embedding: int, d_fed: int, dropout: float,
+        source: str | None, attention: Attention | None, bridge: Bridge | None, copies: bool, query: str,
+        feeding: str, combine: str, readout: Readout | None, d_output: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.field, self.source = field, source
+        self.input = input
+        self.attention = attention
+        self.bridge, self.copies = bridge, copies
+        self.query, self.feeding = query, feeding
+        self.asks_first = query in ("previous_state", "input_and_previous_state")
+        self.d_fed = d_fed
+        self.combine = nn.Linear(d_embedding + d_fed, d_embedding) if d_fed and combine != "concatenate" else None
+        self.squash = SQUASH["relu" if combine == "relu" else "none"]
+        self.cell = cell
+        self.rnn = cells
+        self.residual = isinstance(cells, Layered) and cells.residual
+        self.readout = readout
+        self.reads_previous = readout is not None and readout.reads_previous
+        self.dropout = dropout
+        self.d_output = d_output
+        self.states = 2 if cell == "lstm" else 1
+
+    def sources(self) -> set[str]:
+        """The stacks that this one reads."""
+        return set() if self.source is None else {self.source}
+
+    @property
+    def at_once(self) -> bool:
+        """Whether no step needs what the attention of the one before it gave."""
+        return self.query == "state" and self.feeding == "none" and not self.reads_previous
+
+    def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
+        """Ids (b n) to readouts (b n d), reading what was written before (teacher forcing)."""
+        assert not tokens.packed, PACKED
+        x = self.input(tokens, positions_of(tokens))
+        read, projected = self._read(memory, rows=1)
+        first = self._first(memory, x, rows=1)
+        if self.at_once and tokens.plain:
+            states, _ = self.rnn(x, _joined(first.hidden))
+            context = None
+            if self.attention is not None and read is not None and projected is not None:
+                view = view_of_memory(tokens, read, tap)
+                context = self.attention.attend(self.attention.ask(states, view), projected, view)
+            return States(self._read_out(context, states, x), tokens)
+        readouts, _ = self._walk(x, tokens, first, read, projected, tap, past=None)
+        return States(readouts, tokens)
+
+    def start(self, memory: Memory, *, rows: int, capacity: int) -> RecurrentPast:
+        """The state before the first token. The past takes room as it grows, whatever the capacity."""
+        read, projected = self._read(memory, rows=rows)
+        past = RecurrentPast(read, projected)
+        if self.source is not None and projected is not None:
+            like = memory[self.source].values.new_empty(len(projected[1]), 0)
+            past.steps.append(self._first(memory, like, rows=rows))
+        return past
+
+    def step(self, tokens: Stream, past: RecurrentPast, places: Places, tap: Tap | None = None) -> Tensor:
+        """Readouts (b n d) of new tokens, which join the past."""
+        x = self.input(tokens, tokens.positions)
+        if not past.steps:
+            past.steps.append(self._first({}, x, rows=1))
+        readouts, _ = self._walk(x, tokens, past.steps[-1], past.read, past.projected, tap, past)
+        return readouts
+
+    def _read(self, memory: Memory, *, rows: int) -> tuple[Stream | None, Projected | None]:
+        if self.attention is None or self.source is None:
+            return None, None
+        states = memory[self.source]
+        key, value = self.attention.read(states.values, view_of_memory(states.stream, states.stream))
+        if rows == 1:
+            return states.stream, (key, value)
+        index = torch.arange(len(key), device=key.device).repeat_interleave(rows)
+        return states.stream.select(index), (key[index], value[index])
+
+    def _first(self, memory: Memory, like: Tensor, *, rows: int) -> Step:
+        """The step before the first token; `like` has the dtype, and a row for each that is written."""
+        if self.source is not None and self.bridge is not None:
+            hidden = self.bridge(memory[self.source])
+        elif self.source is not None and self.copies:
+            final = memory[self.source].final
+            assert final is not None
+            hidden = final
+        else:
+            layers, width = self.rnn.num_layers, self.rnn.hidden_size
+            hidden = tuple(like.new_zeros(layers, len(like) // rows, width) for _ in range(self.states))
+        if rows > 1:
+            hidden = tuple(part.repeat_interleave(rows, 1) for part in hidden)
+        fed = like.new_zeros(len(like), self.d_fed)
+        return Step(
+            hidden,
+            fed if self.feeding == "context" else None,
+            fed if self.feeding == "readout" else None,
+            hidden[0][-1] if self.residual else None,
+        )
+
+    def _walk(
+        self, x: Tensor, tokens: Stream, step: Step, read: Stream | None, projected: Projected | None,
+        tap: Tap | None, past: RecurrentPast | None,
+    ) -> tuple[Tensor, Step]:  # fmt: skip
+        shared: dict[object, object] = {}
+        readouts = []
+        for place in range(x.shape[1]):
+            view = None
+            if read is not None:
+                one = _one_place(tokens, place)
+                view = view_of_memory(one, read, tap)
+                if self.attention is not None and self.attention.mask.text == "full":
+                    view.memo = shared  # what all steps see alike is made once
+            new, readout = self._one_step(x[:, place], step, projected, view)
+            if tokens.padded and not tokens.plain:
+                new = kept(tokens.real[:, place], new, step)
+            step = new
+            readouts.append(readout)
+            if past is not None:
+                past.steps.append(step)
+        return torch.stack(readouts, 1), step
+
+    def _one_step(self, x: Tensor, last: Step, projected: Projected | None, view: View | None) -> tuple[Step, Tensor]:
+        previous = last.hidden[0][-1] if last.output is None else last.output
+        context = None
+        if self.asks_first and view is not None and projected is not None:
+            asks = torch.cat((x, previous), 1) if self.query == "input_and_previous_state" else previous
+            context = self._attend(asks, projected, view)
+        fed = context if context is not None else last.context
+        entered = self._feed(x, last.readout if self.feeding == "readout" else fed)
+        output, hidden = self._cell(entered, last.hidden)
+        if not self.asks_first and view is not None and projected is not None:
+            asks = torch.cat((output, hidden[1][-1]), 1) if self.query == "state_and_cell" else output
+            context = self._attend(asks, projected, view)
+        readout = self._read_out(context, previous if self.reads_previous else output, x)
+        step = Step(
+            hidden,
+            context if self.feeding == "context" else None,
+            readout if self.feeding == "readout" else None,
+            output if self.residual else None,
+        )
+        return step, readout
+
+    def _cell(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
+        """One step of every layer."""
+        return one_step(self.rnn, self.cell, x, hidden, dropout=self.rnn.dropout if self.training else 0.0)
+
+    def _attend(self, asks: Tensor, projected: Projected, view: View) -> Tensor:
+        assert self.attention is not None
+        query = self.attention.ask(asks.unsqueeze(1), view)
+        return self.attention.attend(query, projected, view).squeeze(1)
+
+    def _feed(self, x: Tensor, fed: Tensor | None) -> Tensor:
+        if self.feeding == "none" or fed is None:
+            return x
+        joined = torch.cat((x, fed), 1)
+        return joined if self.combine is None else self.squash(self.combine(joined))
+
+    def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor) -> Tensor:
+        if self.readout is not None:
+            state = self.readout(context, state, token)
+        return F.dropout(state, self.dropout, self.training) if self.dropout else state
+
+
+def _joined(hidden: Hidden) -> Tensor | Hidden:
+    return hidden[0] if len(hidden) == 1 else hidden
+
+
+def _one_place(tokens: Stream, place: int) -> Stream:
+    """One place of every row."""
+    at = slice(place, place + 1)
+    return Stream(
+        tokens.values[:, at], tokens.lengths, tokens.positions[:, at], tokens.documents[:, at],
+        padded=tokens.padded, packed=tokens.packed, plain=False,
+    )  # fmt: skip
