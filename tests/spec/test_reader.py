@@ -171,6 +171,8 @@ def test_the_caret_stands_below_wide_characters_and_tabs():
     assert refused(HEAD + 'train: {"中": 3}\n').split("\n")[1:4] == ["  |", '4 | train: {"中": 3}', "  |         ^"]
     report = refused(HEAD + "train: {'中文': 3, sead: 4}\n").split("\n")
     assert report[8:10] == ["4 | train: {'中文': 3, sead: 4}", "  | " + " " * (17 + 2) + "^"]
+    assert refused(HEAD + "train: {'Ａ': 3, sead: 4}\n").split("\n")[9] == "  | " + " " * (16 + 1) + "^"
+    assert refused(HEAD + "train: {'e\u0301': 3, sead: 4}\n").split("\n")[9] == "  | " + " " * (17 - 1) + "^"
     assert refused(HEAD + "train: {\tsead: 4}\n").split("\n")[3] == "  |         \t^"
 
 

@@ -50,6 +50,8 @@ def folder(tmp_path, monkeypatch):
          "'tags' has one word for each word of 'words', so words are tagged"),
         (head(("0",), [("one text",), ("another one",)], header=False), "language_model", {"text": "0"},
          "there is one text, so its next token is predicted"),
+        (head(("stars", "body"), [("" if n % 2 else "3", text) for n, (text, _) in enumerate(REVIEWS[:3])]),
+         "language_model", {"text": "body"}, "there is one text, so its next token is predicted"),
         (head(("n", "body"), [(str(n), text) for n, (text, _) in enumerate(REVIEWS)]), "language_model",
          {"text": "body"}, "there is one text, so its next token is predicted"),
     ],
