@@ -119,14 +119,47 @@ ABSOLUTE = {
 }
 """Positions of an input."""
 
-FEEDFORWARDS = ("swiglu", "geglu", "relu", "gelu", "gelu_tanh", "silu")
+FEEDFORWARDS = {
+    kind: kind
+    for kind in ("swiglu", "geglu", "geglu_tanh", "reglu", "glu", "relu", "gelu", "gelu_tanh", "quick_gelu", "silu",
+                 "relu_squared", "tanh")
+} | {
+    "swiglu, clamped": "{kind: swiglu, clamp: 0.7, slope: 1.702, up_offset: 1.0}",
+    "geglu, steep": "{kind: geglu, slope: 1.3, inner_norm: layer_norm}",
+    "glu, steep": "{kind: glu, slope: 0.7, clamp: 0.9}",
+    "relu, normed": "{kind: relu, inner_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+}  # fmt: skip
 
 NORMS = {
     "rms_norm": "{kind: rms_norm, epsilon: 1.0e-3}",
     "layer_norm": "{kind: layer_norm, epsilon: 1.0e-3, bias: true}",
     "layer_norm, no bias": "{kind: layer_norm, epsilon: 1.0e-3, bias: false}",
+    "rms_norm, one plus": "{kind: rms_norm, epsilon: 1.0e-3, gain: one_plus}",
+    "scale_norm": "{kind: scale_norm, epsilon: 1.0e-2}",
+    "dyt": "{kind: dyt, alpha: 0.7}",
     "none": "none",
 }
+
+PLACES = ("pre", "post", "sandwich", "output", "none")
+"""Where a norm stands."""
+
+RESIDUALS = {
+    "add": "add",
+    "scaled": "{kind: scaled, by: 0.5}",
+    "deepnorm": "deepnorm",
+    "rezero": "rezero",
+    "layer_scale": "{kind: layer_scale, start: 0.1}",
+    "gated": "{kind: gated, start: 0.3}",
+}
+"""deepnorm stands with norm_place: post alone."""
+
+ORDERS = {
+    "side by side": "[[attention, cross_attention, feedforward]]",
+    "side by side, two norms": "[[attention, {feedforward: {kind: geglu}}], cross_attention]",
+    "macaron": "[feedforward, attention, cross_attention, {feedforward: {kind: relu}}, norm]",
+    "a norm of its own": "[attention, {norm: {kind: rms_norm, gain: one_plus}}, cross_attention, feedforward]",
+}
+"""Orders of a decoder's layer that are not the default one."""
 
 INITS = {
     "fan_in": "{kind: fan_in, gain: 1.5, residual: by_depth}",

@@ -5,7 +5,19 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from attncli.spec import attention, inputs, model, normalizers, norms, positions, recurrent, scores, stacks, tasks
+from attncli.spec import (
+    attention,
+    inputs,
+    model,
+    normalizers,
+    norms,
+    positions,
+    recurrent,
+    residuals,
+    scores,
+    stacks,
+    tasks,
+)
 from attncli.spec.base import kind_of
 from attncli.spec.masks import parse
 from attncli.spec.masks.predicates import PREDICATES
@@ -16,7 +28,8 @@ UNIONS = {
     "normalizers": (normalizers.Normalizer, catalogue.NORMALIZERS),
     "positions": (positions.Relative, catalogue.POSITIONS),
     "absolute positions": (positions.Absolute, catalogue.ABSOLUTE),
-    "feedforwards": (stacks.Feedforward, dict.fromkeys(catalogue.FEEDFORWARDS)),
+    "feedforwards": (stacks.Feedforward, catalogue.FEEDFORWARDS),
+    "residuals": (residuals.Residual, catalogue.RESIDUALS),
     "norms": (norms.Norm, catalogue.NORMS),
     "inits": (model.Init, catalogue.INITS),
     "poolings": (tasks.Pooling, catalogue.POOLINGS),
@@ -40,6 +53,10 @@ def kind_in(name: str, text: str | None) -> str:
 @pytest.mark.parametrize(("union", "lines"), UNIONS.values(), ids=UNIONS.keys())
 def test_every_kind_has_a_line(union, lines):
     assert {kind_in(name, text) for name, text in lines.items()} == {kind_of(member) for member in members(union)}
+
+
+def test_the_norm_stands_in_every_place():
+    assert get_args(norms.NormPlace) == catalogue.PLACES
 
 
 @pytest.mark.parametrize("field", ["query", "input_feeding", "readout"])

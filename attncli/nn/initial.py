@@ -1,15 +1,15 @@
 """The first weights. Mirrors `init` of attncli/spec/model.py."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
 from attncli.nn.scores import Additive, BiasedDot, General, Location
-from attncli.nn.stacks import Branch
 from attncli.nn.tasks import AttentionPool
 from attncli.spec import model as spec
 
@@ -48,17 +48,32 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
                 seen.add(id(parameter))
                 _draw(parameter, init, inputs=inputs, outputs=outputs)
         # the children come later in named_modules: what is set here is not drawn again
-        if isinstance(module, Branch) and getattr(init, "residual", "plain") == "by_depth":
-            ending = module.body.output
-            if isinstance(ending, nn.Linear):
-                seen.add(id(ending.weight))
-                _draw(ending.weight, init, inputs=ending.in_features, outputs=ending.out_features)
-                ending.weight.div_((2 * depth) ** 0.5)
+        if isinstance(module, Branch):
+            for linear, factor in _scaled(module, init, depth):
+                if id(linear.weight) not in seen:
+                    seen.add(id(linear.weight))
+                    _draw(linear.weight, init, inputs=linear.in_features, outputs=linear.out_features)
+                    linear.weight.mul_(factor)
         if isinstance(module, T5):
             # no distance is preferred at the start; drawn values would be of the size of the scores
             seen.add(id(module.table.weight))
             nn.init.zeros_(module.table.weight)
         _zero_biases(module)
+
+
+def _scaled(branch: Branch, init: spec.Init, depth: int) -> Iterator[tuple[nn.Linear, float]]:
+    """The maps of a branch that start smaller, with their factor: by DeepNorm's beta, else by the depth."""
+    if branch.beta is not None:
+        names = ("value", "output", "hidden", "gate")
+        yield from ((each, branch.beta) for each in _linears(branch.body, names))
+    elif getattr(init, "residual", "plain") == "by_depth":
+        yield from ((each, (2 * depth) ** -0.5) for each in _linears(branch.body, ("output",)))
+
+
+def _linears(body: nn.Module, names: tuple[str, ...]) -> Iterator[nn.Linear]:
+    for name, module in body.named_modules():
+        if name.rpartition(".")[2] in names and isinstance(module, nn.Linear):
+            yield module
 
 
 def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:

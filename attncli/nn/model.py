@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
 from attncli.nn.initial import Undrawn, initialise
+from attncli.nn.layers import States
 from attncli.nn.recurrent import Encoder, build_recurrent
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
-from attncli.nn.stacks import States, Transformer, TransformerPast, build_transformer
+from attncli.nn.stacks import Transformer, TransformerPast, build_transformer
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head
 from attncli.nn.view import Tap
 from attncli.spec import model as spec
@@ -114,7 +115,9 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
         if isinstance(stack, Recurrent):
             stacks[name] = build_recurrent(name, stack, vocabulary=vocabulary, widths=widths, writes=writes)
         else:
-            stacks[name] = build_transformer(name, stack, vocabulary=vocabulary, widths=widths)
+            stacks[name] = build_transformer(
+                name, stack, vocabulary=vocabulary, widths=widths, deepnorm=run.model.deepnorm(name)
+            )
         widths |= _widths(name, stack)
     writer = stacks[run.task.stack]
     head = build_head(

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, build_attention
 from attncli.nn.feedforward import ACTIVATIONS
+from attncli.nn.layers import States
 from attncli.nn.norms import build_norm
-from attncli.nn.stacks import States
 from attncli.nn.view import Tap, View, positions_of
 from attncli.spec import tasks as spec
 from attncli.spec.attention import MultiHead

@@ -11,8 +11,8 @@ from torch import nn
 from attncli.nn.attention import Attention
 from attncli.nn.feedforward import Feedforward
 from attncli.nn.inputs import Tokens
+from attncli.nn.layers import Branch
 from attncli.nn.model import Model
-from attncli.nn.stacks import Branch
 
 Shape = tuple[int, ...]
 
@@ -35,7 +35,7 @@ def address_of(name: str) -> str:
     if words[0] == "head":
         return "head.attention" if words[1:3] == ["pooling", "attention"] else "head"
     if words[1:2] == ["layers"]:
-        return ".".join((words[0], *words[2:4]))
+        return ".".join((words[0], *words[2:4])).replace("__", ".")
     if words[1:2] == ["attention"]:
         return f"{words[0]}.cross_attention"
     return ".".join(words[:2])

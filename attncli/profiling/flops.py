@@ -14,7 +14,7 @@ from typing import Literal
 
 from attncli.spec import scores, tasks
 from attncli.spec.attention import CrossAttention, MultiHead
-from attncli.spec.feedforward import GATED, Feedforward
+from attncli.spec.feedforward import GATED, Feedforward, FeedforwardKind
 from attncli.spec.masks import Mask
 from attncli.spec.recurrent import (
     Both,
@@ -85,13 +85,12 @@ def _stack(name: str, stack: Transformer | Recurrent, run: Run, scene: Scene) ->
     if stack.input.d_embedding != d_model:
         yield _even(f"{name}.input", 2 * tokens * stack.input.d_embedding * d_model)
     for index, layer in enumerate(stack.expanded()):
-        for branch in layer.order:
-            part = getattr(layer, branch)
-            address = f"{name}.{index}.{branch}"
+        for each in layer.placed():
+            part, address = each.part, f"{name}.{index}.{each.address}"
             if isinstance(part, MultiHead):
                 source = part.stack if isinstance(part, CrossAttention) else name
                 yield _attention(address, part, d_model, d_model, _width(run, source), name, source, scene)
-            else:
+            elif isinstance(part, FeedforwardKind):
                 yield _even(address, _feedforward(part, tokens, d_model))
 
 

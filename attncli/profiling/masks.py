@@ -24,12 +24,12 @@ def attentions_of(run: Run) -> dict[str, tuple[MultiHead, str]]:
                 found[address] = (stack.cross_attention, address)
             continue
         for layer, indices in alike(stack):
-            for branch in layer.order:
-                part = getattr(layer, branch)
+            for each in layer.placed():
+                part = each.part
                 if isinstance(part, MultiHead):
-                    title = f"{name}.{branch} of layers {numbers(indices)}" if len(indices) > 1 else ""
+                    title = f"{name}.{each.address} of layers {numbers(indices)}" if len(indices) > 1 else ""
                     for index in indices:
-                        found[f"{name}.{index}.{branch}"] = (part, title or f"{name}.{index}.{branch}")
+                        found[f"{name}.{index}.{each.address}"] = (part, title or f"{name}.{index}.{each.address}")
     return found
 
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from attncli.spec import scores, tasks
 from attncli.spec.attention import STEPS, CrossAttention, MultiHead
-from attncli.spec.feedforward import GATED
+from attncli.spec.feedforward import GATED, Feedforward, FeedforwardKind
+from attncli.spec.norms import Norm
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
@@ -51,14 +52,33 @@ def _input(stack: Transformer | Recurrent, sizes: Sizes) -> str:
 
 
 def _layers(name: str, stack: Transformer, *, every_layer: bool) -> Iterator[Line]:
+    owners = stack.owners()
     for layer, indices in alike(stack) if not every_layer else _each(stack):
         many = f"{len(indices)} layers alike" if len(indices) > 1 else ""
         label = f"layers {numbers(indices)}" if many else f"layer {indices[0]}"
-        yield Line(1, label, many)
-        for branch in layer.order:
-            part = getattr(layer, branch)
-            what = describe_attention(part) if isinstance(part, MultiHead) else _feedforward(part)
-            yield Line(2, branch, what, tuple(f"{name}.{index}.{branch}" for index in indices))
+        yield Line(1, label, many + _shared(layer, owners, indices))
+        step = -1
+        for each in layer.placed():
+            beside = ", beside it" if each.step == step else ""
+            step = each.step
+            what = _part(each.part) + beside
+            yield Line(2, each.address, what, tuple(f"{name}.{index}.{each.address}" for index in indices))
+
+
+def _part(part: MultiHead | Feedforward | Norm) -> str:
+    if isinstance(part, MultiHead):
+        return describe_attention(part)
+    return _feedforward(part) if isinstance(part, FeedforwardKind) else part.kind
+
+
+def _shared(layer: Layer, owners: list[dict[str, int]], indices: list[int]) -> str:
+    """Which branches of layers alike have the weights of others."""
+    names = {each.branch for each in layer.placed()}
+    taken = {name for name in names if any(owners[index][name] != index for index in indices)}
+    if not taken:
+        return ""
+    what = "all weights" if taken == names else f"{' and '.join(sorted(taken))} weights"
+    return f"{', ' if len(indices) > 1 else ''}{what} shared"
 
 
 def _each(stack: Transformer) -> list[tuple[Layer, list[int]]]:
@@ -118,9 +138,8 @@ def _steps(part: MultiHead) -> Iterator[str]:
             yield f"{key} {word}"
 
 
-def _feedforward(part: object) -> str:
-    kind, d_ff = getattr(part, "kind", ""), getattr(part, "d_ff", 0)
-    return f"{kind}, {d_ff} wide" + (", gated" if isinstance(part, GATED) else "")
+def _feedforward(part: Feedforward) -> str:
+    return f"{part.kind}, {part.d_ff} wide" + (", gated" if isinstance(part, GATED) else "")
 
 
 def _recurrent(name: str, stack: Recurrent) -> Iterator[Line]:

@@ -1,7 +1,7 @@
 """Which part of a model is at work: its calls are wrapped for a while, and each entry and exit is told.
 
-An attention is entered through three doors (`ask`, `read`, `attend`) and a branch through `enter` and `leave`, so
-forward hooks would not see them. Outside the `with` block the model is what it was.
+An attention is entered through three doors (`ask`, `read`, `attend`) and a branch through `enter`, `join` and `close`,
+so forward hooks would not see them. Outside the `with` block the model is what it was.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,9 +11,9 @@ from typing import Any
 from torch import nn
 
 from attncli.nn.attention import Attention
+from attncli.nn.layers import Branch, Layer
 from attncli.nn.model import Model
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.stacks import Branch, Layer
 from attncli.profiling.count import address_of
 
 Span = Callable[[str], AbstractContextManager["Outcome"]]
@@ -57,7 +57,7 @@ def _doors(model: Model) -> Iterator[tuple[nn.Module, str, str]]:
             case Attention():
                 yield from ((module, method, address) for method in ("ask", "read", "attend"))
             case Branch():
-                yield from ((module, method, address) for method in ("enter", "leave"))
+                yield from ((module, method, address) for method in ("enter", "join", "close"))
             case Decoder():
                 yield module, "_cell", f"{name}.rnn"  # steps run one by one do not call the cell's own forward
             case Layer() | nn.ModuleList() | nn.Identity() | Model():

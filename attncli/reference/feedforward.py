@@ -1,27 +1,37 @@
 """The map that every position goes through alone."""
 
-from math import erf, pi, sqrt, tanh
+from collections.abc import Callable
+from math import erf, inf, pi, sqrt, tanh
 from typing import NamedTuple
 
 from attncli.reference.recurrent import sigmoid
-from attncli.reference.vectors import Matrix, Vector, affine, times
+from attncli.reference.vectors import Matrix, Vector, affine
 
 
 def activation(kind: str, x: float) -> float:
     """The function of a feed-forward kind, at one number.
 
     relu max(x, 0); gelu x Phi(x), and its tanh approximation (Hendrycks & Gimpel 2016, arXiv:1606.08415); silu
-    x sigmoid(x) (Elfwing et al. 2017, arXiv:1702.03118). swiglu gates with silu, geglu with gelu.
+    x sigmoid(x) (Elfwing et al. 2017, arXiv:1702.03118); quick_gelu x sigmoid(1.702 x); relu_squared max(x, 0)^2 (So et
+    al. 2021, arXiv:2109.08668). swiglu gates with silu, geglu with gelu, reglu with relu, glu with the sigmoid itself.
     """
     match kind:
-        case "relu":
+        case "relu" | "reglu":
             return max(x, 0.0)
         case "gelu" | "geglu":
             return x * (1 + erf(x / sqrt(2))) / 2
-        case "gelu_tanh":
+        case "gelu_tanh" | "geglu_tanh":
             return x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))) / 2
         case "silu" | "swiglu":
             return x * sigmoid(x)
+        case "quick_gelu":
+            return x * sigmoid(1.702 * x)
+        case "relu_squared":
+            return max(x, 0.0) ** 2
+        case "tanh":
+            return tanh(x)
+        case "glu":
+            return sigmoid(x)
         case _:
             raise ValueError(f"there is no activation '{kind}'")
 
@@ -33,17 +43,29 @@ class MapWeights(NamedTuple):
     bias: Vector | None = None
 
 
+def gated_unit(kind: str, gate: float, up: float, *, clamp: float = inf, slope: float = 1, offset: float = 0) -> float:
+    """One hidden unit u s(a u) (v + o) of a gate u and the other half v, both clamped first; glu is s(a u) (v + o).
+
+    s is what multiplies u in the activation: the sigmoid in silu, the normal distribution in gelu, the step in relu.
+    OpenAI 2025 (gpt-oss) has slope 1.702, clamp 7, offset 1.
+    """
+    gate, up = min(gate, clamp), max(-clamp, min(up, clamp))
+    steep = activation(kind, slope * gate)
+    return (steep if kind == "glu" else steep / slope) * (up + offset)
+
+
 def feedforward(
-    x: Vector, kind: str, *, hidden: MapWeights, output: MapWeights, gate: MapWeights | None = None
-) -> list[float]:
-    """f(W x + b), or f(V x + c) * (W x + b) where there is a gate V, mapped back by the output.
+    x: Vector, kind: str, *, hidden: MapWeights, output: MapWeights, gate: MapWeights | None = None,
+    inner_norm: Callable[[Vector], Vector] = list, **options: float,
+) -> list[float]:  # fmt: skip
+    """f(W x + b), or f(V x + c) * (W x + b) where there is a gate V, normed and mapped back by the output.
 
     Vaswani et al. 2017, arXiv:1706.03762, eq. 2; Shazeer 2020, arXiv:2002.05202, eq. 6, whose W is the gate and whose V
-    is `hidden`.
+    is `hidden`; the norm: Shleifer et al. 2021, arXiv:2110.09456. `options` are those of gated_unit.
     """
     opened = affine(x, *hidden)
     if gate is None:
         opened = [activation(kind, each) for each in opened]
     else:
-        opened = times([activation(kind, each) for each in affine(x, *gate)], opened)
-    return affine(opened, *output)
+        opened = [gated_unit(kind, u, v, **options) for u, v in zip(affine(x, *gate), opened, strict=True)]
+    return affine(inner_norm(opened), *output)

@@ -15,6 +15,7 @@ from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm, NormPlace
 from attncli.spec.positions import Relative, Rotary
+from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import Score
 from attncli.spec.steps import LengthTemperature, NoTemperature, QkNorm
 
@@ -102,6 +103,7 @@ class MultiHead(Spec):
     Qiu et al. 2025, arXiv:2505.06708; Qwen3-Next."""
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
+    residual: Annotated[Residual, Derived("the stack's")] = Add()
     kernel: Literal["auto", "fused", "reference"] = "auto"
 
     @property

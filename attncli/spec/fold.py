@@ -44,6 +44,8 @@ def _runs(layers: tuple[Node, ...], typed: Typed) -> list[Node]:
 
 
 def _alike(one: Layer, other: Layer) -> bool:
+    if one.share != "none" or other.share != "none":
+        return False  # each has a set of weights of its own
     return one is other or one.model_copy(update={"repeat": other.repeat}) == other
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from attncli.spec.base import Absent, Derived, Kinds, Positive, Spec
 from attncli.spec.recurrent import Recurrent
+from attncli.spec.residuals import deepnorm
 from attncli.spec.stacks import Transformer
 
 
@@ -57,3 +58,11 @@ class Model(Spec):
         """The stacks by name, those that are read before those that read them."""
         found = {"encoder": self.encoder, "decoder": self.decoder}
         return {name: stack for name, stack in found.items() if stack is not None}
+
+    def deepnorm(self, name: str) -> tuple[float, float]:
+        """alpha and beta that `residual: deepnorm` has in a Transformer stack."""
+        stack = self.stacks[name]
+        assert isinstance(stack, Transformer)
+        others = [other for other in self.stacks.values() if isinstance(other, Transformer) and other is not stack]
+        readers = [other.depth for other in others if any(cross.stack == name for cross in other.crosses)]
+        return deepnorm(stack.depth, read_by=readers[0] if readers else None, reads=bool(stack.crosses))

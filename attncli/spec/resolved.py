@@ -52,6 +52,8 @@ def tree_of(record: Spec, node: Node | None) -> Tree:
                 found[name] = Leaf(dumped[name]["kind"], _why(inner.get("kind") or inner if inner else child))
             case Spec():
                 found[name] = tree_of(value, opened(child, name))
+            case tuple() if name == "order":
+                found[name] = Leaf(_order(value), _why(child))
             case tuple() if value and isinstance(value[0], Layer):
                 below = child.items if isinstance(child, Sequence) else (None,) * len(value)
                 found[name] = [tree_of(layer, one) for layer, one in zip(value, below, strict=True)]
@@ -65,6 +67,24 @@ def tree_of(record: Spec, node: Node | None) -> Tree:
             case _:
                 found[name] = Leaf(dumped[name], _why(child))
     return found
+
+
+def _order(items: tuple[Any, ...]) -> list[Any]:
+    """`order` as it is written: words, mappings and lists of both."""
+    return [
+        _order(item) if isinstance(item, tuple) else _written(item) if isinstance(item, Spec) else item
+        for item in items
+    ]
+
+
+def _written(record: Spec) -> dict[str, Any]:
+    """A record in one line, without what is absent; `kind` first."""
+    dumped, fields = record.model_dump(), type(record).model_fields
+    return {
+        name: _written(value) if isinstance(value := getattr(record, name), Spec) else dumped[name]
+        for name in sorted(fields, key=lambda field: field != "kind")
+        if getattr(record, name) is not None
+    }
 
 
 def _why(node: Node | None) -> str:
@@ -102,8 +122,10 @@ def _lines(tree: Tree, indent: str) -> Iterator[tuple[str, str]]:
 
 
 def _flow(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {_flow(item)}' for key, item in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(scalar(item) for item in value)}]"
+        return f"[{', '.join(map(_flow, value))}]"
     return scalar(value)
 
 

@@ -159,7 +159,7 @@ def _spent(record: type[Spec], own: dict[str, Shape]) -> dict[str, Shape]:
     """The keys that stand above the place that reads them, and are spent on the way down."""
     if issubclass(record, Layer):
         stack = Transformer.model_fields
-        down = {key: shape_of(stack[key].annotation, tuple(stack[key].metadata)) for key in ("norm", "norm_place")}
+        down = {key: shape_of(stack[key].annotation, tuple(stack[key].metadata)) for key in ("norm_place", "residual")}
         return {"bias": Plain("flag"), **down, "layers": Listing(Record(Layer))}
     if issubclass(record, Transformer):
         layer = keys_of(Layer)

@@ -87,6 +87,9 @@ def transformer(
     feedforward: str = "swiglu",
     norm: str = "layer_norm",
     place: str = "pre",
+    residual: str = "add",
+    order: str = "[attention, cross_attention, feedforward]",
+    share: str = "none",
     kernel: str = "auto",
     tie: str = "none",
     layers: int = 2,
@@ -103,12 +106,14 @@ def transformer(
         "tie_embeddings": tie,
         "norm": read(norm),
         "norm_place": place,
+        "residual": read(residual),
         "input": {"position": read(absolute)},
-        "feedforward": {"kind": feedforward, "d_ff": 10},
+        "feedforward": _mapping(feedforward) | {"d_ff": 10},
         "attention": attention | read(heads) | read(steps),
         "encoder": {"layers": layers, "attention": {"mask": mask}},
         "decoder": {
-            "layers": layers,
+            "layers": [{"repeat": layers, "share": share}] if share != "none" else layers,
+            "order": read(order),
             "attention": {"mask": "causal" if ahead else mask},
             "cross_attention": {"mask": cross},
         },
@@ -148,6 +153,11 @@ def recurrent(
     return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
 
 
+def _mapping(text: str) -> dict[str, object]:
+    found = read(text)
+    return dict(found) if isinstance(found, dict) else {"kind": found}
+
+
 def read(text: str) -> object:
     """A fragment of the catalogue as data."""
     return yaml.safe_load(text)
@@ -160,10 +170,21 @@ def transformers() -> dict[str, str]:
     found |= {f"mask {mask}": transformer(mask=mask) for mask in catalogue.MASKS}
     found |= {f"position {name}": transformer(position=kind) for name, kind in catalogue.POSITIONS.items()}
     found |= {f"input {name}": transformer(absolute=kind) for name, kind in catalogue.ABSOLUTE.items()}
-    found |= {f"feedforward {kind}": transformer(feedforward=kind) for kind in catalogue.FEEDFORWARDS}
+    found |= {f"feedforward {name}": transformer(feedforward=kind) for name, kind in catalogue.FEEDFORWARDS.items()}
+    found |= {f"order {name}": transformer(order=order) for name, order in catalogue.ORDERS.items()}
+    for name, kind in catalogue.RESIDUALS.items():
+        place = "post" if name == "deepnorm" else "pre"
+        found[f"residual {name}"] = transformer(residual=kind, place=place)
+        found[f"side by side, {name}"] = transformer(
+            residual=kind, place=place, order="[[attention, feedforward], cross_attention]"
+        )
+    found |= {f"share {share}": transformer(share=share, layers=3) for share in ("all", "attention", "feedforward")}
     found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
     found |= {f"step {name}": transformer(steps=step, position="rotary") for name, step in catalogue.STEPS.items()}
-    for place in ("pre", "post"):
+    for place in ("sandwich", "output"):
+        found[f"{place} side by side"] = transformer(place=place, order="[[attention, feedforward], cross_attention]")
+    found["none"] = transformer(norm="none", place="none")
+    for place in (place for place in catalogue.PLACES if place != "none"):
         found |= {f"{place} {name}": transformer(norm=kind, place=place) for name, kind in catalogue.NORMS.items()}
     mixed = "recurrent encoder"
     found[mixed] = tiny(

@@ -1,21 +1,35 @@
 """Feed-forward maps against the reference."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from attncli.nn.feedforward import Feedforward, build_feedforward
+from attncli.reference import norms
 from attncli.reference.feedforward import MapWeights, feedforward
 from attncli.spec.stacks import Layer
 from tests import catalogue
-from tests.nn.models import shake
+from tests.nn.models import read, shake
 
 
 def built(kind: str, *, bias: bool = True, dropout: float = 0.0) -> Feedforward:
-    given = {"kind": kind, "d_ff": 7, "bias": bias, "dropout": dropout, "norm": "none", "norm_place": "pre"}
+    written = read(catalogue.FEEDFORWARDS[kind])
+    given = {"d_ff": 7, "bias": bias, "dropout": dropout, "norm": "none", "norm_place": "pre"}
+    given |= written if isinstance(written, dict) else {"kind": written}
     layer = Layer.model_validate({"order": ["feedforward"], "feedforward": given, "dropout": 0.0})
     module = build_feedforward(layer.feedforward, d_model=5).double()
     shake(module, size=0.8)
     return module
+
+
+def normed(norm: object, module: torch.nn.Module, x: list[float]) -> list[float]:
+    if norm == "none":
+        return x
+    gain = module.weight.tolist()
+    if norm == "layer_norm":
+        return norms.layer_norm(x, gain=gain, bias=module.bias.tolist())
+    return norms.rms_norm(x, gain=gain, epsilon=1e-3)
 
 
 def weights(map: torch.nn.Linear) -> MapWeights:
@@ -27,10 +41,16 @@ def weights(map: torch.nn.Linear) -> MapWeights:
 def test_every_kind_is_that_of_the_reference(kind, bias):
     module = built(kind, bias=bias)
     gate = None if module.gate is None else weights(module.gate)
+    written = read(catalogue.FEEDFORWARDS[kind])
+    options = dict(written) if isinstance(written, dict) else {"kind": written}
+    word, norm = options.pop("kind"), options.pop("inner_norm", "none")
+    if "up_offset" in options:
+        options["offset"] = options.pop("up_offset")
     for x in torch.randn(6, 5, dtype=torch.float64):
         expected = feedforward(
-            x.tolist(), kind, hidden=weights(module.hidden), output=weights(module.output), gate=gate
-        )
+            x.tolist(), word, hidden=weights(module.hidden), output=weights(module.output), gate=gate,
+            inner_norm=partial(normed, norm, module.inner_norm), **options,
+        )  # fmt: skip
         assert module(x).tolist() == pytest.approx(expected, rel=1e-12, abs=1e-13)
 
 
@@ -42,7 +62,8 @@ def test_gradients(kind):
 
 
 def test_gated_kinds_have_a_gate():
-    assert {kind for kind in catalogue.FEEDFORWARDS if built(kind).gate is not None} == {"swiglu", "geglu"}
+    gated = {kind for kind in catalogue.FEEDFORWARDS if built(kind).gate is not None}
+    assert gated & {"swiglu", "geglu", "geglu_tanh", "reglu", "glu"} == {kind for kind in gated if "," not in kind}
 
 
 def test_dropout_falls_on_the_hidden_units():

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.feedforward import Feedforward
+from attncli.nn.layers import Branch
 from attncli.nn.model import Model, build_model, token_fields
-from attncli.nn.stacks import Branch
 from attncli.spec.sizes import Sizes
 from tests import catalogue
 from tests.nn.models import run_of, tiny

@@ -1,18 +1,22 @@
 """Norms against the reference."""
 
+import copy
+
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch import nn
 
 from attncli.nn.norms import build_norm
 from attncli.reference import norms as reference
-from attncli.spec.norms import LayerNorm, NoNorm, RmsNorm
-from tests.nn.models import shake
+from attncli.spec.norms import DynamicTanh, LayerNorm, NoNorm, Norm, RmsNorm, ScaleNorm
+from tests import catalogue
+from tests.nn.models import read, shake
 
 CLOSE = {"rel": 1e-12, "abs": 1e-13}
 
 
-def built(norm: RmsNorm | LayerNorm) -> nn.Module:
+def built(norm: Norm) -> nn.Module:
     module = build_norm(norm, width=5).double()
     shake(module)
     return module
@@ -35,6 +39,65 @@ def test_layer_norm(epsilon, bias):
     for x in torch.randn(7, 5, dtype=torch.float64) + 3:
         expected = reference.layer_norm(x.tolist(), gain=module.weight.tolist(), bias=added, epsilon=epsilon)
         assert module(x).tolist() == pytest.approx(expected, **CLOSE)
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-5, 0.3])
+def test_rms_norm_with_a_gain_of_one_plus(epsilon):
+    module = built(RmsNorm(epsilon=epsilon, gain="one_plus"))
+    gain = (1 + module.weight).tolist()
+    for x in torch.randn(7, 5, dtype=torch.float64):
+        expected = reference.rms_norm(x.tolist(), gain=gain, epsilon=epsilon)
+        assert module(x).tolist() == pytest.approx(expected, **CLOSE)
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 1e-5, 2.0])
+def test_scale_norm(epsilon):
+    module = built(ScaleNorm(epsilon=epsilon))
+    for x in torch.randn(7, 5, dtype=torch.float64):
+        expected = reference.scale_norm(x.tolist(), gain=module.weight.item(), epsilon=epsilon)
+        assert module(x).tolist() == pytest.approx(expected, **CLOSE)
+
+
+def test_dynamic_tanh():
+    module = built(DynamicTanh(alpha=0.7))
+    weights = {"alpha": module.alpha.item(), "gain": module.weight.tolist(), "bias": module.bias.tolist()}
+    for x in torch.randn(7, 5, dtype=torch.float64) * 3:
+        assert module(x).tolist() == pytest.approx(reference.dynamic_tanh(x.tolist(), **weights), **CLOSE)
+
+
+STARTS = {
+    "rms_norm": "rms_norm",
+    "one_plus": "{kind: rms_norm, gain: one_plus}",
+    "layer_norm": "layer_norm",
+    "scale_norm": "scale_norm",
+}
+
+
+@pytest.mark.parametrize("norm", STARTS.values(), ids=STARTS.keys())
+def test_a_vector_of_variance_one_is_about_the_same_at_the_start(norm):
+    module = build_norm(TypeAdapter(Norm).validate_python(read(norm)), width=4096)
+    x = torch.randn(3, 4096)
+    torch.testing.assert_close(module(x), x, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("norm", catalogue.NORMS.values(), ids=catalogue.NORMS.keys())
+def test_zeros_are_normed_without_a_nan(norm):
+    module = build_norm(TypeAdapter(Norm).validate_python(read(norm)), width=5)
+    x = torch.zeros(2, 5, requires_grad=True)
+    module(x).sum().backward()
+    assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("norm", catalogue.NORMS.values(), ids=catalogue.NORMS.keys())
+def test_bfloat16_errs_no_more_than_twice_its_rounding(norm):
+    module = build_norm(TypeAdapter(Norm).validate_python(read(norm)), width=64)
+    shake(module)
+    x = torch.randn(50, 64).bfloat16()
+    exact = module.double()(x.double())
+    low = module.bfloat16()(x)
+    assert low.dtype == torch.bfloat16
+    rounded = copy.deepcopy(module).double()(x.double())
+    assert (low.double() - rounded).abs().max() <= 2 * 2**-8 * (1 + exact.abs().max())
 
 
 def test_no_norm_is_the_vector_as_it_is():

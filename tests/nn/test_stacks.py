@@ -1,12 +1,17 @@
 """The residual stream: where norms and dropout stand, and the order of branches."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
-from attncli.nn.stacks import Branch, Transformer
-from attncli.nn.view import view_of_self
+from attncli.nn.layers import Branch
+from attncli.nn.residuals import build_residual
+from attncli.nn.stacks import Transformer
+from attncli.nn.view import View, view_of_self
+from attncli.spec.residuals import Add
 from attncli.streams import stream
 from tests import catalogue
 from tests.nn.models import SOURCES, TARGETS, batch, build, tiny, transformer
@@ -19,11 +24,13 @@ PARTS = {"attention": "attention: {heads: 2, position: none}", "feedforward": "f
 
 
 def stack(
-    layers: str, *, norm: str = "layer_norm", place: str = "pre", order: tuple[str, ...] = ("attention", "feedforward")
-) -> Transformer:
+    layers: str, *, norm: str = "layer_norm", place: str = "pre", order: tuple[str, ...] = ("attention", "feedforward"),
+    residual: str = "add",
+) -> Transformer:  # fmt: skip
     parts = ", ".join(text for name, text in PARTS.items() if name in order)
     text = (
         f"{{encoder: {{d_model: 12, dropout: 0, bias: true, norm: {norm}, norm_place: {place}, layers: {layers}, "
+        f"residual: {residual}, "
         f"order: [{', '.join(order)}], {parts}}}}}"
     )
     return build(tiny(text, "{kind: tagging, tags: 3}")).encoder
@@ -35,21 +42,34 @@ def by_hand(module: Transformer, place: str, order: tuple[str, ...]) -> Tensor:
     for layer in module.layers:
         for name in order:
             branch = getattr(layer, name)
-            entered = branch.norm(x) if place == "pre" else x
-            y = branch.body(entered, entered, view) if isinstance(branch.body, Attention) else branch.body(entered)
-            x = x + y if place == "pre" else branch.norm(x + y)
+            f, n = partial(ran, branch.body, view), branch.norm
+            match place:
+                case "pre":
+                    x = x + f(n(x))
+                case "post":
+                    x = n(x + f(x))
+                case "sandwich":
+                    x = x + branch.norm_after(f(n(x)))
+                case "output":
+                    x = x + n(f(x))
+                case _:
+                    x = x + f(x)
     return module.final_norm(x)
 
 
-@pytest.mark.parametrize("place", ["pre", "post"])
+def ran(body: nn.Module, view: View, x: Tensor) -> Tensor:
+    return body(x, x, view) if isinstance(body, Attention) else body(x)
+
+
+@pytest.mark.parametrize("place", catalogue.PLACES)
 @pytest.mark.parametrize("norm", catalogue.NORMS.values(), ids=catalogue.NORMS.keys())
 @pytest.mark.parametrize(
     "order", [("attention", "feedforward"), ("feedforward", "attention"), ("attention",), ("feedforward",)], ids=str
 )
 @torch.no_grad()
 def test_layers_are_branches_on_one_stream(norm, place, order):
-    module = stack("2", norm=norm, place=place, order=order)
-    assert isinstance(module.final_norm, nn.Identity) == (place == "post" or norm == "none")
+    module = stack("2", norm="none" if place == "none" else norm, place=place, order=order)
+    assert isinstance(module.final_norm, nn.Identity) == (place in ("post", "none") or norm == "none")
     torch.testing.assert_close(module(TEXT, {}).values, by_hand(module, place, order), **CLOSE)
 
 
@@ -134,10 +154,116 @@ def test_each_dropout_falls_where_it_belongs_and_nowhere_else(place, monkeypatch
 
 @torch.no_grad()
 def test_dropout_of_a_branch_falls_on_its_output_and_not_on_the_stream():
-    branch = Branch(nn.Identity(), norm=nn.Identity(), place="pre", dropout=0.5).train()
+    branch = plain(dropout=0.5)
     x, y = torch.full((1, 4, 3), 10.0), torch.ones(1, 4, 3)
-    assert branch.leave(x, y).unique().tolist() == [10.0, 12.0]
-    assert branch.eval().leave(x, y).unique().tolist() == [11.0]
+    assert branch.join(x, y).unique().tolist() == [10.0, 12.0]
+    assert branch.eval().join(x, y).unique().tolist() == [11.0]
+
+
+def plain(*, dropout: float = 0.0, skip: float = 0.0) -> Branch:
+    residual = build_residual(Add(), width=3, alpha=1.0)
+    return Branch(
+        nn.Identity(), norm=nn.Identity(), norm_after=None, place="pre", residual=residual, dropout=dropout, skip=skip,
+        shares=False, beta=None,
+    ).train()  # fmt: skip
+
+
+@torch.no_grad()
+def test_stochastic_depth_skips_whole_rows_and_scales_the_others():
+    branch = plain(skip=0.75)
+    x, y = torch.full((4000, 2, 3), 10.0), torch.ones(4000, 2, 3)
+    joined = branch.join(x, y)
+    assert (joined == joined[:, :1, :1]).all(), "a row is skipped as a whole"
+    assert joined.unique().tolist() == [10.0, 14.0]
+    assert (joined == 14).double().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert branch.eval().join(x, y).unique().tolist() == [11.0]
+
+
+def test_stochastic_depth_grows_to_its_rate_in_the_last_layer():
+    spec = "{encoder: {d_model: 12, layers: 4, stochastic_depth: 0.2, attention: {heads: 2}}}"
+    layers = build(tiny(spec, "{kind: tagging, tags: 3}")).encoder.layers
+    assert [layer.attention.skip for layer in layers] == pytest.approx([0.05, 0.1, 0.15, 0.2])
+
+
+@torch.no_grad()
+def test_branches_side_by_side_have_one_input_one_norm_and_one_sum():
+    """GPT-J: x + attention(norm(x)) + feedforward(norm(x)). Pythia: a norm for each."""
+    for order, norms in (("[[attention, feedforward]]", 1), ("[[attention, {feedforward: {d_ff: 10}}]]", 2)):
+        spec = f"{{encoder: {{d_model: 12, layers: 1, order: {order}, attention: {{heads: 2, position: none}}}}}}"
+        module = build(tiny(spec, "{kind: tagging, tags: 3}")).encoder
+        layer, x, view = module.layers[0], module.input.embedding(TEXT.values), view_of_self(TEXT)
+        n, m = layer.attention.norm, layer.feedforward.norm
+        assert isinstance(m, nn.Identity) == (norms == 1)
+        expected = x + ran(layer.attention.body, view, n(x)) + layer.feedforward.body(n(x) if norms == 1 else m(x))
+        torch.testing.assert_close(module(TEXT, {}).values, module.final_norm(expected), **CLOSE)
+
+
+@torch.no_grad()
+def test_deepnorm_side_by_side_weighs_the_stream_once():
+    spec = ("{encoder: {d_model: 12, layers: 8, order: [[attention, feedforward]], norm_place: post, "
+            "residual: deepnorm, attention: {heads: 2, position: none}}}")  # fmt: skip
+    module = build(tiny(spec, "{kind: tagging, tags: 3}")).encoder
+    x, view = module.input.embedding(TEXT.values), view_of_self(TEXT)
+    for layer in module.layers:
+        f = ran(layer.attention.body, view, x) + layer.feedforward.body(x)
+        x = layer.attention.norm(2 * x + f)  # (2 * 8) ** (1 / 4)
+    torch.testing.assert_close(module(TEXT, {}).values, x, **CLOSE)
+
+
+@torch.no_grad()
+def test_a_norm_of_the_stream_stands_where_order_names_it_and_takes_the_place_of_the_last():
+    order = "[feedforward, {norm: {kind: rms_norm, gain: one_plus}}, {feedforward: {kind: silu}}, norm]"
+    spec = (
+        "{encoder: {d_model: 12, layers: 2, norm: layer_norm, feedforward: {kind: relu, d_ff: 10}, "
+        f"order: {order}}}}}"
+    )
+    module = build(tiny(spec, "{kind: tagging, tags: 3}")).encoder
+    assert isinstance(module.final_norm, nn.Identity)
+    x = module.input.embedding(TEXT.values)
+    for layer in module.layers:
+        one, other = layer.feedforward, layer.feedforward__1
+        assert (one.body.activation, other.body.activation) == (nn.functional.relu, nn.functional.silu)
+        x = x + one.body(one.norm(x))
+        x = layer.norm(x)
+        x = x + other.body(other.norm(x))
+        x = layer.norm__1(x)
+    torch.testing.assert_close(module(TEXT, {}).values, x, **CLOSE)
+
+
+SHARED = {
+    "all": ({"attention", "feedforward"}, "[{repeat: 3, share: all}]", [0, 0, 0]),
+    "attention": ({"attention"}, "[{repeat: 3, share: attention}]", [0, 0, 0]),
+    "feedforward": ({"feedforward"}, "[{}, {repeat: 2, share: feedforward}]", [0, 1, 1]),
+    "a group": ({"attention", "feedforward"}, "[{repeat: 2, share: all, layers: [{}, {dropout: 0.2}]}]", [0, 1, 0, 1]),
+    "pairs": ({"attention", "feedforward"}, "[{repeat: 2, layers: [{repeat: 2, share: all}]}]", [0, 0, 2, 2]),
+    "a loop": ({"feedforward"}, "[{}, {repeat: 2, share: feedforward, layers: [{repeat: 2}]}]", [0, 1, 2, 1, 2]),
+}
+
+
+@pytest.mark.parametrize(("names", "layers", "owners"), SHARED.values(), ids=SHARED.keys())
+def test_layers_share_what_the_spec_says_and_nothing_else(names, layers, owners):
+    module = stack(layers)
+    assert len(module.layers) == len(owners)
+    for index, (layer, owner) in enumerate(zip(module.layers, owners, strict=True)):
+        for name in ("attention", "feedforward"):
+            own, other = getattr(layer, name), getattr(module.layers[owner], name)
+            shared = [a is b for a, b in zip(own.parameters(), other.parameters(), strict=True)]
+            assert len(shared) > 4
+            assert set(shared) == {index == owner or name in names}
+        assert layer.attention.body.address == f"encoder.{index}.attention"
+
+
+def test_the_gradient_of_a_shared_weight_is_the_sum_over_its_visits():
+    module, free = stack("[{repeat: 3, share: all}]"), stack("3")
+    for layer in free.layers:
+        layer.load_state_dict(module.layers[0].state_dict())
+    free.input.load_state_dict(module.input.state_dict())
+    free.final_norm.load_state_dict(module.final_norm.state_dict())
+    for each in (module, free):
+        each(TEXT, {}).values.square().sum().backward()
+    for name, shared in module.layers[0].named_parameters():
+        total = sum(dict(layer.named_parameters())[name].grad for layer in free.layers)
+        torch.testing.assert_close(shared.grad, total, **CLOSE)
 
 
 @torch.no_grad()

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.layers import States
 from attncli.nn.model import Model
-from attncli.nn.stacks import States
 from attncli.nn.tasks import AttentionPool, Pool, cross_entropy
 from attncli.reference import feedforward, losses, norms
 from attncli.reference.vectors import affine

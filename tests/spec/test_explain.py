@@ -45,7 +45,8 @@ def _options(record: type[Spec]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("role", "examples"), [("score", SCORES), ("normalizer", NORMALIZERS), ("feedforward", LAYERS), ("cell", LAYERS)]
+    ("role", "examples"),
+    [("score", SCORES), ("normalizer", NORMALIZERS), ("feedforward", LAYERS), ("residual", LAYERS), ("cell", LAYERS)],
 )
 def test_every_kind_of_these_roles_has_a_worked_example(role, examples):
     (found,) = [each for each in roles() if each.name == role]

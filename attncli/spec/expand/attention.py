@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from attncli.spec.attention import PROJECTIONS
 from attncli.spec.base import Spec
+from attncli.spec.expand.branches import joined
 from attncli.spec.expand.work import Work, count, filled, union, word, words
 from attncli.spec.nodes import Mapping, Node, Scalar, derived
 from attncli.spec.positions import Rotary
@@ -31,7 +32,7 @@ class Around:
     position: str
     position_why: str
     down: dict[str, Node]
-    """bias, dropout, norm and norm_place of the layer."""
+    """bias, dropout, norm, norm_place and residual of the layer."""
     recurrent: bool = False
 
 
@@ -48,9 +49,7 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     node = _positioned(work, node, around)
     node = filled(node, "mask", around.mask, around.mask_why)
     node = filled(node, "dropout", around.down["dropout"], "the stack's")
-    node = node.plus("norm", work.over(around.down["norm"], node.get("norm"), "norm"))
-    node = filled(node, "norm_place", around.down["norm_place"], "the stack's")
-    return _biased(work, node, maps, around)
+    return _biased(work, joined(work, node, around.down), maps, around)
 
 
 def _projected(node: Mapping, around: Around) -> Mapping:

@@ -2,16 +2,22 @@
 
 from dataclasses import dataclass, field
 
+from attncli.spec.base import kind_of
 from attncli.spec.expand.attention import Around, attention
+from attncli.spec.expand.branches import HANDED, Entry, entries, entry, joined
 from attncli.spec.expand.work import Work, count, filled, kind, union, word
+from attncli.spec.feedforward import GATED as GATED_KINDS
 from attncli.spec.nodes import Broken, Mapping, Node, Scalar, Sequence, derived
 from attncli.spec.shapes import Number, Plain
 from attncli.spec.tell import expected
 
-DOWN = ("order", "norm", "norm_place", "bias", "dropout", "attention", "cross_attention", "feedforward")
+BODIES = ("attention", "cross_attention", "feedforward")
+DOWN = ("order", *HANDED, *BODIES)
 """Keys of a stack that every layer of it starts from."""
+GATED = tuple(kind_of(record) for record in GATED_KINDS)
 MOST_LAYERS = 10_000
-GATED = ("swiglu", "geglu")
+Flat = tuple[Node, int]
+"""A layer as written, with what stands above it, and its repeat."""
 
 
 @dataclass(frozen=True)
@@ -49,23 +55,28 @@ def layers(work: Work, stack: Mapping, around: Stack) -> Node:
     return Sequence(written.place, tuple(_layer(work, node, repeat, around) for node, repeat in flat), why=written.why)
 
 
-def _flat(work: Work, written: tuple[Node, ...], above: Mapping) -> list[tuple[Node, int]]:
-    """Layers with their repeats, groups unfolded."""
-    found: list[tuple[Node, int]] = []
+def _flat(work: Work, written: tuple[Node, ...], above: Mapping, start: int = 0) -> list[Flat]:
+    """Layers with their repeats, groups unfolded; `start` layers come before them."""
+    found: list[Flat] = []
     for element in written:
         if not isinstance(element, Mapping):
             found.append((element, 1))
             continue
         repeat = _repeat(work, element)
-        own = work.over(above, element.without("repeat", "layers"), "")
-        assert isinstance(own, Mapping)
         inner = element.get("layers")
+        own = work.over(above, element.without("repeat", "layers", *(("share",) if inner is not None else ())), "")
+        assert isinstance(own, Mapping)
         if inner is None:
             found.append((own, repeat))
         elif isinstance(inner, Sequence):
-            group = _flat(work, inner.items, own)
+            group = _flat(work, inner.items, own, start + sum(repeat for _, repeat in found))
             times = min(repeat, MOST_LAYERS + 1)
-            found += [(group[0][0], group[0][1] * times)] if len(group) == 1 else group * times
+            share = element.get("share")
+            work.spend(share)
+            if share is not None and word(share) != "none":
+                found += _visited(work, group, times, share, start + sum(repeat for _, repeat in found))
+            else:
+                found += _repeated(group, times)
         else:
             work.fault(
                 inner, "layers: a group of layers holds a list of them", "write `layers: [{…}, {…}]`, or repeat alone"
@@ -73,6 +84,34 @@ def _flat(work: Work, written: tuple[Node, ...], above: Mapping) -> list[tuple[N
         if len(found) > MOST_LAYERS:
             break
     return found
+
+
+def _visited(work: Work, group: list[Flat], times: int, share: Node, start: int) -> list[Flat]:
+    """A group that is repeated with one set of weights: each later visit names the layers of the first."""
+    if times == 1:
+        work.fault(share, "share: one visit has nobody to share with", "write repeat, or leave share out")
+    if any(isinstance(layer, Mapping) and "share" in layer.items for layer, _ in group):
+        work.fault(share, "share: a layer of this group says so itself", "write share once")
+    found = list(group)
+    for _ in range(times - 1):
+        number = start
+        for layer, repeat in group:
+            if isinstance(layer, Mapping):
+                same = derived(number, "the first visit of the group", layer)
+                layer = layer.plus("same_as", same).plus("share", share)
+            found.append((layer, repeat))
+            number += repeat
+        if len(found) > MOST_LAYERS:
+            break
+    return found
+
+
+def _repeated(group: list[Flat], times: int) -> list[Flat]:
+    """A group several times, each with weights of its own; layers that share among themselves do so in each."""
+    (first, repeat), *others = group
+    if others or not isinstance(first, Mapping) or "share" in first.items:
+        return group * times
+    return [(first, repeat * times)]
 
 
 def _repeat(work: Work, element: Mapping) -> int:
@@ -98,26 +137,69 @@ def _layer(work: Work, node: Node, repeat: int, around: Stack) -> Node:
 
 
 def _finished(work: Work, node: Mapping, around: Stack) -> Mapping:
-    down = {key: node.items[key] for key in ("norm", "norm_place", "bias", "dropout")}
+    down = {key: node.items[key] for key in HANDED}
     if not isinstance(down["bias"], Broken) and not (
         isinstance(down["bias"], Scalar) and isinstance(down["bias"].value, bool)
     ):
         down["bias"] = work.fault(down["bias"], *expected("bias", Plain("flag"), down["bias"]))
-    written, cross, feedforward = (node.get(key) for key in ("attention", "cross_attention", "feedforward"))
-    work.spend(*(value for value in (written, cross, feedforward) if word(value) == "none"))
-    made = {
-        "attention": None if word(written) == "none" else _self(work, node, written, around, down),
-        "cross_attention": _cross(work, node, written, cross, around, down),
-        "feedforward": None if word(feedforward) == "none" else _feedforward(work, node, feedforward, around, down),
-    }
-    rest = node.without("norm", "norm_place", "bias", *made)
+    parts = _Parts(work, node, around, down)
     order = node.get("order")
-    named = [word(item) for item in order.items] if isinstance(order, Sequence) else list(made)
-    for branch, value in made.items():
-        if branch in named:
-            rest = rest.plus(branch, value)
-    present = [branch for branch, value in made.items() if value is not None]
+    present = parts.present()
+    named = [each.word for each in entries(order) if each.over is None] if isinstance(order, Sequence) else present
+    rest = node.without("norm", "norm_place", "residual", "bias", *BODIES)
+    for name in (*BODIES, "norm"):
+        if name in named:
+            rest = rest.plus(name, parts.made(name))
+    if isinstance(order, Sequence):
+        rest = rest.plus("order", Sequence(order.place, tuple(parts.placed(item) for item in order.items)))
     return filled(rest, "order", present, "the branches that are written or there by default")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The branches of one layer."""
+
+    work: Work
+    layer: Mapping
+    around: Stack
+    down: dict[str, Node]
+
+    def present(self) -> list[str]:
+        """The branches that a layer has whose order is not written."""
+        gone = [name for name in BODIES if word(self.layer.get(name)) == "none"]
+        self.work.spend(*(self.layer.get(name) for name in gone))
+        if self.layer.get("cross_attention") is None and not self.around.beside:
+            gone.append("cross_attention")
+        return [name for name in BODIES if name not in gone]
+
+    def made(self, name: str, over: Node | None = None) -> Node | None:
+        """A branch complete, with what `order` says of it laid over what the layer says."""
+        if name == "norm":
+            norm = self.work.over(self.down["norm"], over, "norm")
+            return None if word(norm) == "none" else norm
+        written = self.layer.get(name)
+        if over is not None:
+            written = self.work.over(None if word(written) == "none" else written, over, name)
+        if word(written) == "none":
+            return None
+        match name:
+            case "attention":
+                return _self(self.work, self.layer, written, self.around, self.down)
+            case "cross_attention":
+                own = self.layer.get("attention")
+                return _cross(self.work, self.layer, own, written, self.around, self.down)
+            case _:
+                return feedforward(self.work, self.layer, written, self.around.width, self.down)
+
+    def placed(self, item: Node) -> Node:
+        """An element of `order` with its overrides complete."""
+        if isinstance(item, Sequence):
+            return Sequence(item.place, tuple(self.placed(one) for one in item.items))
+        one: Entry = entry(item)
+        if one.over is None or one.word not in (*BODIES, "norm") or not isinstance(item, Mapping):
+            return item
+        part = self.made(one.word, one.over)
+        return item if part is None else item.plus(one.word, part)
 
 
 def _self(work: Work, layer: Mapping, written: Node | None, around: Stack, down: dict[str, Node]) -> Node | None:
@@ -137,13 +219,11 @@ def _self(work: Work, layer: Mapping, written: Node | None, around: Stack, down:
 def _cross(
     work: Work, layer: Mapping, own: Node | None, written: Node | None, around: Stack, down: dict[str, Node]
 ) -> Node | None:
-    """A decoder beside an encoder reads it; other stacks read another one where they say so."""
-    if word(written) == "none" or (written is None and not around.beside):
-        return None
+    """A decoder reads the encoder; other stacks read another one where they say so."""
     start = union(own, "attention", layer)
     base: Node | None = None
     if word(own) != "none" and start is not None and kind(start, "multi_head") == "multi_head":
-        base = start.without("mask", "position", "norm", "norm_place")
+        base = start.without("mask", "position", "norm", "norm_place", "residual")
     node = union(work.over(base, written, "cross_attention"), "cross_attention", layer)
     if node is None:
         return written
@@ -165,17 +245,18 @@ def _reads(work: Work, node: Mapping, around: Stack) -> Mapping:
     return filled(node, "stack", "encoder", "default")
 
 
-def _feedforward(work: Work, layer: Mapping, written: Node | None, around: Stack, down: dict[str, Node]) -> Node | None:
-    node = union(written, "feedforward", layer)
+def feedforward(
+    work: Work, near: Mapping, written: Node | None, width: int | None, down: dict[str, Node], *, branch: bool = True
+) -> Node | None:
+    """A feed-forward map; a `branch` joins the stream, an expert does not."""
+    node = union(written, "feedforward", near)
     if node is None:
         return written
     node = filled(node, "kind", "swiglu", "default")
-    width = around.width
     if word(node.items["kind"]) in GATED:
         node = filled(node, "d_ff", width and -(-8 * width // 96) * 32, "8/3 d_model, up to a multiple of 32")
     else:
         node = filled(node, "d_ff", width and 4 * width, "4 d_model")
     node = filled(node, "bias", down["bias"], "the stack's")
     node = filled(node, "dropout", down["dropout"], "the stack's")
-    node = node.plus("norm", work.over(down["norm"], node.get("norm"), "norm"))
-    return filled(node, "norm_place", down["norm_place"], "the stack's")
+    return joined(work, node, down) if branch else node

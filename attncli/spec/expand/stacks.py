@@ -1,9 +1,13 @@
 """One stack with everything that it leaves out: its input, its norms, its layers, or its cell and readout."""
 
+from typing import get_args
+
 from attncli.spec.expand.attention import Around, attention
+from attncli.spec.expand.branches import entries
 from attncli.spec.expand.layers import DOWN, Stack, layers
 from attncli.spec.expand.work import Work, count, default, filled, kind, number, union, word
-from attncli.spec.nodes import Mapping, Node, derived
+from attncli.spec.nodes import Mapping, Node, Sequence, derived
+from attncli.spec.norms import NormPlace
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.stacks import Transformer
 
@@ -36,19 +40,26 @@ def transformer(work: Work, written: Mapping, around: Stack, field: str) -> Mapp
     node = filled(node, "d_model", default(Transformer, "d_model"), "default")
     node = filled(node, "dropout", default(Transformer, "dropout"), "default")
     node = filled(node, "bias", False, "default")
-    node = node.plus("norm", work.over(derived({"kind": "rms_norm"}, "default", node), node.get("norm"), "norm"))
     node = filled(node, "norm_place", "pre", "default")
-    node = _final_norm(work, node)
+    first = ("none", "norm_place is none") if word(node.items["norm_place"]) == "none" else ("rms_norm", "default")
+    node = node.plus("norm", work.over(derived({"kind": first[0]}, first[1], node), node.get("norm"), "norm"))
+    node = filled(node, "residual", {"kind": "add"}, "default")
     node = filled(node, "layers", 6, "default")
     node = _input(node, field, around.width, "d_model")
-    node = node.plus("layers", layers(work, node, around))
+    flat = layers(work, node, around)
+    node = _final_norm(work, node, flat).plus("layers", flat)
     return node.without("order", "bias", "attention", "cross_attention", "feedforward")
 
 
-def _final_norm(work: Work, node: Mapping) -> Mapping:
-    if word(node.items["norm_place"]) == "post":
-        return filled(node, "final_norm", {"kind": "none"}, "norm_place is post")
-    if word(node.items["norm_place"]) != "pre":
+def _final_norm(work: Work, node: Mapping, layers: Node) -> Mapping:
+    place = word(node.items["norm_place"])
+    last = layers.items[-1] if isinstance(layers, Sequence) and layers.items else None
+    ending = entries(last.get("order"))[-1:] if isinstance(last, Mapping) else []
+    if place in ("post", "none"):
+        return filled(node, "final_norm", {"kind": "none"}, f"norm_place is {place}")
+    if ending and ending[0].word == "norm":
+        return filled(node, "final_norm", {"kind": "none"}, "order ends in norm")
+    if place not in get_args(NormPlace):
         return filled(node, "final_norm", None, "")
     return node.plus("final_norm", work.over(node.items["norm"], node.get("final_norm"), "final_norm"))
 
@@ -131,6 +142,7 @@ def _cross(work: Work, stack: Mapping, around: Stack) -> Mapping:
         "bias": stack.items["bias"], "dropout": stack.items["dropout"],
         "norm": derived({"kind": "none"}, "a recurrent decoder has no residual branch", stack),
         "norm_place": derived("pre", "not read", stack),
+        "residual": derived({"kind": "add"}, "not read", stack),
     }  # fmt: skip
     return stack.plus("cross_attention", attention(work, node, Around(
         query=query, at=stack, key=around.widths.get(read), query_why=why, key_why=f"the width of {read}",

@@ -3,21 +3,24 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import tanh
+from typing import Any
 
 from attncli.reference import positions
 from attncli.reference.attention import one_head
 from attncli.reference.feedforward import activation
-from attncli.reference.norms import layer_norm, rms_norm
+from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
 from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
+from attncli.reference.residuals import joined
 from attncli.reference.scores import scaled_dot
 from attncli.reference.vectors import dot
 from attncli.spec import feedforward as ff
 from attncli.spec.attention import MultiHead
 from attncli.spec.base import Spec, kind_of
 from attncli.spec.explain.entries import Step
-from attncli.spec.norms import LayerNorm, RmsNorm
+from attncli.spec.norms import DynamicTanh, LayerNorm, RmsNorm, ScaleNorm
 from attncli.spec.positions import T5, Alibi, Rotary, Sinusoidal
 from attncli.spec.recurrent import Gru, Lstm, Rnn
+from attncli.spec.residuals import Add, DeepNorm, Gated, LayerScale, ReZero, Scaled, deepnorm
 
 TOKENS = [[1.0, 0.0, 0.5, 2.0], [0.0, 1.0, -1.0, 0.5], [1.0, 1.0, 2.0, -0.5]]
 
@@ -98,6 +101,44 @@ def _rms_norm() -> Iterator[Step]:
     yield Step("of 10 x, the same", rms_norm([10 * x for x in FEATURES], gain=[1.0] * 4))
 
 
+def _scale_norm() -> Iterator[Step]:
+    yield Step("x", FEATURES)
+    yield Step("|x|", dot(FEATURES, FEATURES) ** 0.5)
+    yield Step("scale_norm, g sqrt(4)", scale_norm(FEATURES, gain=2.0))
+    yield Step("of 10 x, the same", scale_norm([10 * x for x in FEATURES], gain=2.0))
+
+
+def _dynamic_tanh() -> Iterator[Step]:
+    weights: dict[str, Any] = {"alpha": 0.5, "gain": [1.0] * 4, "bias": [0.0] * 4}
+    yield Step("x", FEATURES)
+    yield Step("dyt, alpha 0.5, gain 1, bias 0", dynamic_tanh(FEATURES, **weights))
+    yield Step("of 10 x, not the same", dynamic_tanh([10 * x for x in FEATURES], **weights))
+
+
+def _residual(kind: type[Spec]) -> Iterator[Step]:
+    x, f = [1.0, -2.0, 0.5], [0.2, 0.4, -1.0]
+    yield Step("x", x)
+    yield Step("f", f)
+    match kind_of(kind):
+        case "scaled":
+            yield Step("by 0.5", joined(x, f, "scaled", by=0.5))
+        case "deepnorm":
+            for depth in (6, 100):
+                alpha, beta = deepnorm(depth, read_by=None, reads=False)
+                yield Step(f"alpha and beta of one stack of {depth} layers", [alpha, beta])
+            yield Step("alpha x + f with the last alpha, before the norm", joined(x, f, "deepnorm", alpha=alpha))
+        case "gated":
+            for gate in (0.0, 0.5):
+                yield Step(f"a = {gate:g}", joined(x, f, "gated", gain=gate))
+        case "rezero":
+            for gate in (0.0, 0.5):
+                yield Step(f"a = {gate:g}", joined(x, f, "rezero", gain=gate))
+        case "layer_scale":
+            yield Step("g = [0.1, 0.5, 2]", joined(x, f, "layer_scale", gain=[0.1, 0.5, 2.0]))
+        case word:
+            yield Step("x + f", joined(x, f, word))
+
+
 def _feedforward(kind: type[Spec]) -> Iterator[Step]:
     word, points = kind_of(kind), [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
     gated = issubclass(kind, ff.GATED)
@@ -170,5 +211,8 @@ LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Gru: _gru,
     Lstm: _lstm,
     Rnn: _rnn,
-    **{kind: partial(_feedforward, kind) for kind in (ff.Swiglu, ff.Geglu, ff.Relu, ff.Gelu, ff.GeluTanh, ff.Silu)},
+    ScaleNorm: _scale_norm,
+    DynamicTanh: _dynamic_tanh,
+    **{kind: partial(_residual, kind) for kind in (Add, Scaled, DeepNorm, ReZero, LayerScale, Gated)},
+    **{kind: partial(_feedforward, kind) for kind in (*ff.GATED, *ff.UNGATED)},
 }

@@ -22,7 +22,7 @@ def notes(model: Model) -> Iterator[tuple[Where, str]]:
 
 
 def _positions(name: str, stack: Transformer) -> Iterator[tuple[Where, str]]:
-    own = [layer.attention for layer in stack.layers if layer.attention]
+    own = [attention for layer in stack.layers for attention in layer.attentions]
     relative = [attention.position.kind for attention in own if not isinstance(attention.position, NoPosition)]
     absolute = not isinstance(stack.input.position, NoPosition)
     if absolute and relative:

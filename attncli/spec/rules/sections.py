@@ -58,10 +58,9 @@ def sites(model: Model) -> Iterator[Site]:
                 yield from _site((*at, "cross_attention"), stack.cross_attention, name, model, stack.d_query)
             continue
         for index, layer in enumerate(stack.layers):
-            for branch in ("attention", "cross_attention"):
-                attention = layer.attention if branch == "attention" else layer.cross_attention
-                if attention is not None:
-                    yield from _site((*at, "layers", index, branch), attention, name, model, stack.d_model)
+            for each in layer.placed():
+                if isinstance(each.part, MultiHead):
+                    yield from _site((*at, "layers", index, *each.where), each.part, name, model, stack.d_model)
 
 
 def _site(where: Where, attention: MultiHead, name: str, model: Model, d_query: int) -> Iterator[Site]:

@@ -18,8 +18,9 @@ from attncli.spec.recurrent import (
     Recurrent,
     StateReadout,
 )  # fmt: skip
+from attncli.spec.rules.branches import branch_faults
 from attncli.spec.rules.sections import Where
-from attncli.spec.stacks import Transformer
+from attncli.spec.stacks import Placed, Transformer
 from attncli.spec.words import nearest
 
 
@@ -41,7 +42,7 @@ def reads(stack: Stack) -> set[str]:
     """The stacks that a stack reads."""
     if isinstance(stack, Recurrent):
         return {stack.cross_attention.stack} if stack.cross_attention else set()
-    return {layer.cross_attention.stack for layer in stack.layers if layer.cross_attention}
+    return {cross.stack for layer in stack.layers for cross, _ in layer.crosses}
 
 
 def _input(at: Where, tokens: Tokens) -> Iterator[Fault]:
@@ -56,8 +57,8 @@ def _sources(at: Where, name: str, stack: Stack, model: Model) -> Iterator[Fault
         crosses += [((*at, "cross_attention"), stack.cross_attention.stack)] if stack.cross_attention else []
     else:
         crosses += [
-            ((*at, "layers", index, "cross_attention"), layer.cross_attention.stack)
-            for index, layer in enumerate(stack.layers) if layer.cross_attention
+            ((*at, "layers", index, *where), cross.stack)
+            for index, layer in enumerate(stack.layers) for cross, where in layer.crosses
         ]  # fmt: skip
     for where, source in crosses:
         if source not in model.stacks:
@@ -75,12 +76,25 @@ def _sources(at: Where, name: str, stack: Stack, model: Model) -> Iterator[Fault
 
 
 def _transformer(at: Where, stack: Transformer) -> Iterator[Fault]:
-    if stack.norm_place == "post" and not isinstance(stack.final_norm, NoNorm):
+    normed = not isinstance(stack.final_norm, NoNorm)
+    if stack.norm_place == "post" and normed:
         rule = "with norm_place: post every branch ends in a norm already"
         yield Fault((*at, "final_norm"), rule, "leave final_norm out")
+    elif normed and stack.layers and stack.layers[-1].order[-1:] == ("norm",):
+        yield Fault((*at, "final_norm"), "order ends in a norm already", "leave final_norm out")
+    branches = [each for layer in stack.layers for each in layer.placed()]
+    if stack.norm_place == "none" and not (isinstance(stack.norm, NoNorm) or normed or _some_norm(branches)):
+        yield Fault(
+            (*at, "norm"), "norm_place: none leaves no place for it", "take norm away, or write norm_place: pre"
+        )
+    if stack.stochastic_depth and not stack.layers:
+        yield Fault((*at, "stochastic_depth"), "there is no layer to skip", "leave stochastic_depth out")
     for index, layer in enumerate(stack.layers):
-        if not layer.order:
-            yield Fault((*at, "layers", index, "order"), "a layer without branches does nothing", "name a branch")
+        yield from branch_faults((*at, "layers", index), layer)
+
+
+def _some_norm(branches: list[Placed]) -> bool:
+    return any(not isinstance(getattr(each.part, "norm", each.part), NoNorm) for each in branches)
 
 
 def _recurrent(at: Where, name: str, stack: Recurrent, model: Model, *, writes: bool) -> Iterator[Fault]:

@@ -89,7 +89,7 @@ def causal(stack: Stack) -> bool:
     """Whether no state of the stack has seen a later token."""
     if isinstance(stack, Recurrent):
         return isinstance(stack.direction, Forward)
-    masks = {layer.attention.mask for layer in stack.layers if layer.attention}
+    masks = {attention.mask for layer in stack.layers for attention in layer.attentions}
     return bool(masks) and all(mask.causal() is None for mask in masks)
 
 
@@ -97,7 +97,8 @@ def _sight(task: Task, stack: Stack) -> Iterator[Fault]:
     if isinstance(task, MaskedLanguageModel) and causal(stack):
         rule = f"masked_language_model restores a token from both sides, but '{task.stack}' sees only what is before it"
         yield Fault(("task",), rule, "write `encoder:` in place of `decoder:`, or task: language_model")
-    own = [layer.attention for layer in stack.layers if layer.attention] if isinstance(stack, Transformer) else []
+    layers = stack.layers if isinstance(stack, Transformer) else ()
+    own = [attention for layer in layers for attention in layer.attentions]
     if task.kind == "language_model" and task.stack == "encoder" and any(attention.mask.full for attention in own):
         rule = "language_model predicts each token from those before it, but 'encoder' sees the whole text"
         yield Fault(("task",), rule, "write `decoder:` in place of `encoder:`, or task: masked_language_model")

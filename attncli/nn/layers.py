@@ -1,0 +1,235 @@
+"""One layer of a Transformer: branches on a residual stream. Mirrors Layer of attncli/spec/stacks.py."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from attncli.nn.attention import Attention, Projected, build_attention, build_attention_position
+from attncli.nn.cache import KeyValue
+from attncli.nn.feedforward import Feedforward, build_feedforward
+from attncli.nn.norms import build_norm
+from attncli.nn.positions import Relative
+from attncli.nn.residuals import build_residual
+from attncli.nn.view import View
+from attncli.spec import stacks as spec
+from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.feedforward import Feedforward as FeedforwardSpec
+from attncli.spec.feedforward import FeedforwardKind
+from attncli.spec.norms import NoNorm, NormPlace
+from attncli.spec.positions import T5
+from attncli.spec.positions import Alibi as AlibiSpec
+from attncli.spec.residuals import DeepNorm
+from attncli.streams import Stream
+
+
+class States(NamedTuple):
+    """What a stack gives to others: a vector for each place, and the last states of a recurrent one."""
+
+    values: Tensor  # (b n d)
+    stream: Stream
+    final: tuple[Tensor, ...] | None = None  # (layers·directions b d_hidden), for an LSTM also the cells
+
+
+Memory = Mapping[str, States]
+
+
+class Branch(nn.Module):
+    """What a body gives, joined to the stream: close(join(x, body(enter(x)))).
+
+    pre: enter is the norm; post: close is; output: join norms what it adds; sandwich: enter and join do, each with its
+    own. Branches side by side enter and close once, through the first of them; `shares` is true of the others. join
+    drops units and, while training, all of a branch in a share `skip` of the rows.
+    """
+
+    def __init__(
+        self, body: Attention | Feedforward, *, norm: nn.Module, norm_after: nn.Module | None, place: NormPlace,
+        residual: nn.Module, dropout: float, skip: float, shares: bool, beta: float | None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.norm = norm
+        self.norm_after = norm_after
+        self.body = body
+        self.residual = residual
+        self.place = place
+        self.dropout = dropout
+        self.skip = skip
+        self.shares = shares
+        self.beta = beta  # by which DeepNorm draws the first weights smaller
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What the body reads."""
+        out: Tensor = self.norm(x) if self.place in ("pre", "sandwich") else x
+        return out
+
+    def join(self, x: Tensor, y: Tensor) -> Tensor:
+        """The stream x with the body's output y added."""
+        if self.norm_after is not None:
+            y = self.norm_after(y)
+        elif self.place == "output":
+            y = self.norm(y)
+        if self.dropout:
+            y = F.dropout(y, self.dropout, self.training)
+        if self.skip and self.training:
+            y = y * F.dropout(y.new_ones(len(y), 1, 1), self.skip)
+        out: Tensor = self.residual(x, y)
+        return out
+
+    def close(self, x: Tensor) -> Tensor:
+        """The stream as the next branch finds it."""
+        out: Tensor = self.norm(x) if self.place == "post" else x
+        return out
+
+
+@dataclass
+class LayerPast:
+    """Keys and values of one layer: of its own tokens, and of what it reads."""
+
+    own: dict[str, KeyValue]
+    read: dict[str, Projected]
+
+
+class Layer(nn.Module):
+    """Branches on one residual stream, step by step; a step is a norm of the stream, a branch, or several side by side.
+
+    The name of a child is the branch's place in the spec, `feedforward__1` for the second of a name.
+    """
+
+    def __init__(self, steps: Sequence[Mapping[str, Branch | nn.Module]], sources: Mapping[str, str]) -> None:
+        super().__init__()
+        for step in steps:
+            for name, branch in step.items():
+                self.add_module(name, branch)
+        self.steps = tuple(tuple(step) for step in steps)
+        self.order = tuple(name for step in self.steps for name in step)
+        self.sources = dict(sources)
+
+    def branches(self) -> Iterator[tuple[str, Branch]]:
+        """Each branch with its name, in the order of the forward pass."""
+        for name in self.order:
+            branch = getattr(self, name)
+            if isinstance(branch, Branch):
+                yield name, branch
+
+    def forward(
+        self, x: Tensor, own: View, memory: Memory, views: Mapping[str, View], past: LayerPast | None = None
+    ) -> Tensor:
+        """States (b n d) to states (b n d)."""
+        for step in self.steps:
+            first = getattr(self, step[0])
+            if not isinstance(first, Branch):
+                x = first(x)
+                continue
+            entered, stream = first.enter(x), x
+            for name in step:
+                branch = getattr(self, name)
+                given = entered if branch is first or branch.shares else branch.enter(x)
+                stream = branch.join(stream, self._body(name, branch.body, given, own, memory, views, past))
+            x = first.close(stream)
+        return x
+
+    def _body(
+        self, name: str, body: Attention | Feedforward, x: Tensor, own: View, memory: Memory, views: Mapping[str, View],
+        past: LayerPast | None,
+    ) -> Tensor:  # fmt: skip
+        if isinstance(body, Feedforward):
+            out: Tensor = body(x)
+            return out
+        if name in self.sources:
+            source = self.sources[name]
+            read = past.read[name] if past else body.read(memory[source].values, views[source])
+            return body.attend(body.ask(x, views[source]), read, views[source])
+        projected = body.read(x, _keys_of_new(own, x) if past else own)
+        if past:
+            projected = past.own[name].append(*projected)
+        return body.attend(body.ask(x, own), projected, own)
+
+
+def _keys_of_new(view: View, x: Tensor) -> View:
+    """The view in which the new tokens are the keys: their positions turn the keys that go into the cache."""
+    return view.once("new", lambda: View(view.query_positions, view.query_positions[..., -x.shape[1] :], tap=None))
+
+
+def share_weights(module: nn.Module, owner: nn.Module) -> None:
+    """Give a module the parameters of another of its form; it stays a module of its own, with its own address."""
+    for one, other in zip(module.modules(), owner.modules(), strict=True):
+        for name, parameter in other.named_parameters(recurse=False):
+            setattr(one, name, parameter)
+
+
+@dataclass(frozen=True)
+class Around:
+    """What the branches of a layer take from their stack."""
+
+    address: str
+    d_model: int
+    dropout: float
+    skip: float
+    deepnorm: tuple[float, float]
+    widths: Mapping[str, int]
+    shared: dict[object, Relative]
+
+
+def build_layer(layer: spec.Layer, around: Around) -> Layer:
+    steps: dict[int, dict[str, Branch | nn.Module]] = {}
+    sources: dict[str, str] = {}
+    for each in layer.placed():
+        child = each.branch if each.place == 0 else f"{each.branch}__{each.place}"
+        step = steps.setdefault(each.step, {})
+        if not isinstance(each.part, (MultiHead, FeedforwardKind)):
+            step[child] = build_norm(each.part, width=around.d_model)
+            continue
+        if isinstance(each.part, CrossAttention):
+            sources[child] = each.part.stack
+        body = _build_body(each.part, d_model=around.d_model, widths=around.widths, shared=around.shared)
+        if isinstance(body, Attention):
+            body.address = f"{around.address}.{each.address}"
+        step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
+    return Layer(list(steps.values()), sources)
+
+
+def _build_branch(
+    part: MultiHead | FeedforwardSpec, body: Attention | Feedforward, around: Around, *, beside: bool, own_norm: bool
+) -> Branch:
+    """`beside` another, a branch enters through that one's norm, unless it has its own, and adds plainly."""
+    place, norm = part.norm_place, part.norm
+    assert norm is not None
+    shares = beside and not (own_norm and place in ("pre", "sandwich"))
+    before = NoNorm() if shares and place != "output" else norm
+    after = build_norm(norm, width=around.d_model) if place == "sandwich" else None
+    deep = isinstance(part.residual, DeepNorm)
+    return Branch(
+        body,
+        norm=build_norm(before, width=around.d_model),
+        norm_after=after,
+        place=place,
+        residual=build_residual(part.residual, width=around.d_model, alpha=1.0 if beside else around.deepnorm[0]),
+        dropout=around.dropout,
+        skip=around.skip,
+        shares=shares,
+        beta=around.deepnorm[1] if deep else None,
+    )
+
+
+def _build_body(
+    part: MultiHead | FeedforwardSpec, *, d_model: int, widths: Mapping[str, int], shared: dict[object, Relative]
+) -> Attention | Feedforward:
+    if not isinstance(part, MultiHead):
+        return build_feedforward(part, d_model=d_model)
+    memory = widths[part.stack] if isinstance(part, CrossAttention) else d_model
+    position = _shared_position(part, shared)
+    return build_attention(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)
+
+
+def _shared_position(part: MultiHead, shared: dict[object, Relative]) -> Relative:
+    """One module for all attentions of a stack that turn or bias alike; tables of a layer's own are built anew."""
+    match part.position:
+        case T5(share="layer") | AlibiSpec(slopes="learned"):
+            return build_attention_position(part)
+        case position:
+            key = (position, part.heads, part.mask.causal() is None)
+            if key not in shared:
+                shared[key] = build_attention_position(part)
+            return shared[key]
