@@ -185,7 +185,10 @@ def transformers() -> dict[str, str]:
         found[f"{place} side by side"] = transformer(place=place, order="[[attention, feedforward], cross_attention]")
     found["none"] = transformer(norm="none", place="none")
     for place in (place for place in catalogue.PLACES if place != "none"):
-        found |= {f"{place} {name}": transformer(norm=kind, place=place) for name, kind in catalogue.NORMS.items()}
+        for name, kind in catalogue.NORMS.items():
+            # every dyt after a sum squashes it again: with drawn weights little is left behind a second layer
+            layers = 1 if (place, name) == ("post", "dyt") else 2
+            found[f"{place} {name}"] = transformer(norm=kind, place=place, layers=layers)
     mixed = "recurrent encoder"
     found[mixed] = tiny(
         "{tie_embeddings: none, encoder: {kind: recurrent, d_hidden: 5, direction: both}, "

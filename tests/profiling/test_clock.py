@@ -73,9 +73,9 @@ def test_a_slow_part_is_found_forward_and_backward():
             time.sleep(0.02)
             return gradient
 
-    body = model.encoder.layers[1].feedforward.body
-    fast = body.activation
-    body.activation = lambda x: Slow.apply(fast(x))
+    gate = model.encoder.layers[1].feedforward.body.gate
+    fast = gate.activation
+    gate.activation = lambda x: Slow.apply(fast(x))
 
     def step(backward_done):
         model.losses(batch).loss.backward()

@@ -260,7 +260,7 @@ def test_a_kind_that_there_is_not(text, says, help):
         (of_model("decoder: {d_model: ▸true}"), "d_model: expected an integer of 1 or more, found true", ""),
         (of_model("decoder: {bias: ▸off}"), "bias: expected true or false, found 'off'",
          "YAML 1.2 reads 'off' as text; write false"),
-        (of_model("decoder: {norm_place: ▸pots}"), "norm_place: expected pre or post, found 'pots'",
+        (of_model("decoder: {norm_place: ▸pots}"), "norm_place: expected pre, post, sandwich, output or none, found 'pots'",
          "did you mean 'post'?"),
         (of_model("decoder: {layers: ▸many}"),
          "layers: expected an integer of 0 or more, or a list of mappings, found 'many'", "write a number"),
