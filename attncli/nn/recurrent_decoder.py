@@ -16,9 +16,9 @@ from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
 from attncli.nn.cells import Hidden, Layered, one_step
 from attncli.nn.inputs import Tokens
+from attncli.nn.layers import Memory, States
 from attncli.nn.readouts import SQUASH, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
-from attncli.nn.stacks import Memory, States
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
 from attncli.streams import Stream
 

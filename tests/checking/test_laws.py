@@ -11,8 +11,8 @@ from attncli.checking.certificate import judged
 from attncli.checking.laws import LAWS, Law
 from attncli.checking.subject import Subject, subject_of
 from attncli.nn import attention, cache, normalizers
+from attncli.nn.layers import Branch
 from attncli.nn.recurrent import Decoder
-from attncli.nn.stacks import Branch
 from attncli.nn.view import View
 from attncli.spec.load import load_text
 
@@ -82,8 +82,8 @@ def reads_the_neighbour(patch: pytest.MonkeyPatch) -> None:
 
 
 def draws(patch: pytest.MonkeyPatch) -> None:
-    real = Branch.leave
-    patch.setattr(Branch, "leave", lambda self, x, y: real(self, x, y + 1e-3 * torch.randn_like(y)))
+    real = Branch.join
+    patch.setattr(Branch, "join", lambda self, x, y: real(self, x, y + 1e-3 * torch.randn_like(y)))
 
 
 def cuts_the_gradient(patch: pytest.MonkeyPatch) -> None:
@@ -97,9 +97,9 @@ def keeps_a_secret(patch: pytest.MonkeyPatch) -> None:
         real(self, *given, **named)
         self.secret = torch.randn(())
 
-    leave = Branch.leave
+    join = Branch.join
     patch.setattr(Branch, "__init__", made)
-    patch.setattr(Branch, "leave", lambda self, x, y: leave(self, x, y * self.secret))
+    patch.setattr(Branch, "join", lambda self, x, y: join(self, x, y * self.secret))
 
 
 def mixes_wrongly(patch: pytest.MonkeyPatch) -> None:
