@@ -1,6 +1,6 @@
 """Kill training at random instants, again and again, and compare what comes out with a run that nobody touched.
 
-    python -m tests.training.chaos --kills 500 --seed 1 --folder /tmp/chaos
+    .venv/bin/python benchmarks/chaos.py --kills 500 --seed 1
 
 Each kill is a SIGKILL to a process that runs the `attncli train` command with two threads: amid its start, anywhere in
 its training, or amid a save. Now and then a file of the newest checkpoint is cut short as well. After each kill every
@@ -16,6 +16,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 import datasets
 import matplotlib.backends.backend_agg
 import matplotlib.figure
-import tensorboard.summary.writer.event_file_writer
+import tensorboard.summary.writer.record_writer
 import torch._dynamo
 
 from attncli import decoding, evaluation
@@ -161,9 +162,11 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--folder", type=Path, help="keep the runs in this folder")
     given = parser.parse_args()
-    differing = harass(given.folder, kills=given.kills, seed=given.seed, steps=given.steps, say=print)
+    with tempfile.TemporaryDirectory() as aside:
+        folder = given.folder or Path(aside)
+        differing = harass(folder, kills=given.kills, seed=given.seed, steps=given.steps, say=print)
     print("identical" if not differing else f"different: {', '.join(differing)}")
     sys.exit(1 if differing else 0)
 
