@@ -65,7 +65,7 @@ def sorted_out(text: str, says: str, help: str, old: str, new: str) -> None:
         (tagger("{order: ▸[]}"), "order: a layer without branches does nothing", "name a branch", "[]", "[attention]"),
         (tagger("{layers: [{order: [attention]}, {order: ▸[]}]}"), "order: a layer without branches does nothing",
          "name a branch", "[]", "[feedforward]"),
-        (tagger("{order: ▸[attention, cross_attention]}"), "order names 'cross_attention', which this layer has not",
+        (tagger("{order: [attention, ▸cross_attention]}"), "order names 'cross_attention', which this layer has not",
          "write cross_attention, or leave it out", ", cross_attention", ""),
     ],
 )  # fmt: skip

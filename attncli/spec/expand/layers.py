@@ -180,7 +180,7 @@ class _Parts:
         written = self.layer.get(name)
         if over is not None:
             written = self.work.over(None if word(written) == "none" else written, over, name)
-        if word(written) == "none":
+        if word(written) == "none" or (name == "cross_attention" and written is None and not self.around.beside):
             return None
         match name:
             case "attention":
