@@ -122,7 +122,7 @@ class Workspace:
         for name in FOLDERS:
             if (ROOT / name).exists():
                 shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("README.md", "README.zh.md", "Makefile"):
+        for name in ("README.md", "README.zh.md", "Makefile", "pyproject.toml", "constraints.txt"):
             if (ROOT / name).exists():
                 shutil.copy(ROOT / name, folder / name)
 
