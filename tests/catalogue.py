@@ -16,6 +16,21 @@ SCORES = {
     "location": "{kind: location, max_length: 32}",
 }
 
+SEQUENTIAL_SCORES = {
+    "coverage": "{kind: coverage, d_hidden: 9, loss: 0.7}",
+    "coverage, no loss": "{kind: coverage, d_hidden: 5, loss: 0.0}",
+    "location_aware": "{kind: location_aware, d_hidden: 9, channels: 3, kernel_size: 3}",
+    "location_aware, wide": "{kind: location_aware, d_hidden: 4, channels: 2, kernel_size: 7}",
+}
+"""For decoders that run step by step."""
+
+SEQUENTIAL_NORMALIZERS = {
+    "forward": "forward",
+    "monotonic": "{kind: monotonic, noise: 1.0, evaluation: expected}",
+    "monotonic, hard": "{kind: monotonic, noise: 0.5, evaluation: hard}",
+}
+"""For decoders that run step by step."""
+
 NORMALIZERS = {
     "softmax": "softmax",
     "sum, relu": "{kind: sum, activation: relu}",

@@ -24,8 +24,8 @@ from attncli.spec.masks.predicates import PREDICATES
 from tests import catalogue
 
 UNIONS = {
-    "scores": (scores.Score, catalogue.SCORES),
-    "normalizers": (normalizers.Normalizer, catalogue.NORMALIZERS),
+    "scores": (scores.Score, catalogue.SCORES | catalogue.SEQUENTIAL_SCORES),
+    "normalizers": (normalizers.Normalizer, catalogue.NORMALIZERS | catalogue.SEQUENTIAL_NORMALIZERS),
     "positions": (positions.Relative, catalogue.POSITIONS),
     "absolute positions": (positions.Absolute, catalogue.ABSOLUTE),
     "feedforwards": (stacks.Feedforward, catalogue.FEEDFORWARDS),

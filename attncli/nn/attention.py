@@ -27,6 +27,10 @@ Projected = tuple[Tensor, Tensor]
 """Keys as the score reads them (b g k ·) and values (b g k v)."""
 
 
+Trail = tuple[Tensor, ...]
+"""What each sequential part of an attention knows of the earlier steps: (b h k) each."""
+
+
 class Asked(NamedTuple):
     """What an attention makes of the states that ask."""
 
@@ -42,6 +46,7 @@ class Ready(NamedTuple):
     value: Tensor  # (b g k v)
     bias: Tensor | None  # broadcast to (b h q k)
     view: View
+    trail: Trail = ()
 
 
 class Attention(nn.Module):
@@ -139,17 +144,37 @@ class Attention(nn.Module):
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
         """Outputs (b q d_output) of queries that asked, over keys and values that were read."""
-        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
-        ready = Ready(asked.query, *projected, bias, view)
+        ready = self.ready(asked, projected, view)
         dropout = self.dropout if self.training else 0.0
         device, dtype = asked.query.device.type, str(asked.query.dtype)[6:]
         if self.plan(device=device, dtype=dtype, training=self.training).kernel == "fused":
             mixed = self._fused(ready, dropout)
         else:
-            mixed = self._reference(ready, dropout)
-        context = self.ending(mixed, asked.gate)
-        out: Tensor = self.output(context.transpose(1, 2).flatten(2))
+            mixed, _ = self.by_reference(ready, dropout)
+        return self.end(mixed, asked)
+
+    def end(self, mixed: Tensor, asked: Asked) -> Tensor:
+        """Mixtures (b h q v) to outputs (b q d_output)."""
+        out: Tensor = self.output(self.ending(mixed, asked.gate).transpose(1, 2).flatten(2))
         return out
+
+    def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
+        """What a kernel reads."""
+        return Ready(asked.query, *projected, view.once(("bias", id(self.position)), lambda: self._bias(view)), view)
+
+    def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
+        """Mixtures (b h q v) by way of all weights, and the weights."""
+        view, trail = ready.view, ready.trail
+        pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
+        if self.score.sequential:
+            pair = pair._replace(previous=trail[0])
+        visible = view.visible(self.mask, self.heads)
+        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias, trail[-1] if trail else None)
+        weighed = self.weighing(reference.wide(self.score(pair)), seen)
+        mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
+        if view.tap is not None:
+            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference")
+        return mixed, weighed
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
@@ -189,18 +214,6 @@ class Attention(nn.Module):
         made = self.weighing.temperature
         return None if made is None else made(view.query_positions)
 
-    def _reference(self, ready: Ready, dropout: float) -> Tensor:
-        """Mixtures (b h q v) by way of all weights."""
-        view = ready.view
-        pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
-        visible = view.visible(self.mask, self.heads)
-        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias)
-        weighed = self.weighing(reference.wide(self.score(pair)), seen)
-        mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
-        if view.tap is not None:
-            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference")
-        return mixed
-
     def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
         key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
         return Pair(query, key, value, q, k, lengths)
@@ -228,6 +241,7 @@ class Attention(nn.Module):
             kernel=kernel,
             temperature=self._temperature(view),
             total=total,
+            trail=ready.trail,
         )
         view.tap(record)
 
@@ -236,8 +250,11 @@ class Attention(nn.Module):
         """The weights (b h q k) of a record by the reference, in float32 or wider, before dropout."""
         cast = [x.to(dtype) for x in (record.query, record.key, record.value)]
         pair = self._pair(cast[0], cast[1], cast[2], record.query_positions, record.key_positions, None)
-        bias = None if record.bias is None else record.bias.to(dtype)
-        seen = Seen(record.query_positions, record.key_positions, record.visible, bias)
+        bias, trail = None if record.bias is None else record.bias.to(dtype), record.trail
+        if self.score.sequential:
+            pair = pair._replace(previous=trail[0])
+        last = trail[-1] if trail else None
+        seen = Seen(record.query_positions, record.key_positions, record.visible, bias, last)
         weighed: Weighed = self.weighing(reference.wide(self.score(pair)), seen)
         return self.weighing.applied(weighed.weights)
 

@@ -9,11 +9,11 @@ from torch.overrides import TorchFunctionMode
 
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
-from attncli.nn.scores import Additive, BiasedDot, General, Location
+from attncli.nn.scores import Additive, BiasedDot, Coverage, General, Location, LocationAware
 from attncli.nn.tasks import AttentionPool
 from attncli.spec import model as spec
 
-SCORES = (Additive, BiasedDot, General, Location)
+SCORES = (Additive, BiasedDot, General, Location, Coverage, LocationAware)
 
 
 class Undrawn(TorchFunctionMode):
@@ -90,7 +90,8 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
             return [(module.queries, module.queries.shape[1], module.queries.shape[0])]
         case _ if isinstance(module, SCORES):
             # (heads, inputs, outputs) or (heads, inputs)
-            return [(p, p.shape[1], p.shape[2] if p.ndim == 3 else 1) for p in module.parameters(recurse=False)]
+            own = [p for name, p in module.named_parameters(recurse=False) if name != "bias"]
+            return [(p, p.shape[1], p.shape[2] if p.ndim == 3 else 1) for p in own]
         case _:
             return []
 
@@ -111,7 +112,7 @@ def _draw(weight: Tensor, init: spec.Init, *, inputs: int, outputs: int) -> None
 
 
 def _zero_biases(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear) and module.bias is not None:
+    if isinstance(module, (nn.Linear, Coverage, LocationAware)) and module.bias is not None:
         nn.init.zeros_(module.bias)
     if isinstance(module, nn.RNNBase):
         for parameter in module.parameters():

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -25,12 +26,21 @@ from attncli.spec.residuals import DeepNorm
 from attncli.streams import Stream
 
 
+class Copying(NamedTuple):
+    """What a pointer-generator reads beside the states."""
+
+    decides: Tensor  # (b n f) context, state and token
+    weights: Tensor  # (b n k) over the tokens of the stack that is read
+
+
 class States(NamedTuple):
     """What a stack gives to others: a vector for each place, and the last states of a recurrent one."""
 
     values: Tensor  # (b n d)
     stream: Stream
     final: tuple[Tensor, ...] | None = None  # (layers·directions b d_hidden), for an LSTM also the cells
+    costs: Mapping[str, Tensor] = MappingProxyType({})  # what attentions add to the loss, by address: sums over tokens
+    copying: Copying | None = None
 
 
 Memory = Mapping[str, States]

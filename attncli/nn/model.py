@@ -60,7 +60,8 @@ class Model(nn.Module):
 
     def losses(self, batch: Batch) -> Losses:
         """The loss of a batch and what is counted with it."""
-        return self.head.losses(self.states(batch), batch["labels"])
+        states = self.states(batch)
+        return self.head.losses(states, batch["labels"]).plus(states.costs)
 
     def start(self, batch: Batch, *, rows: int = 1, capacity: int, tap: Tap | None = None) -> Cache:
         """Read the sources and make room for `capacity` tokens; each row of the batch becomes `rows` rows."""
@@ -80,7 +81,7 @@ class Model(nn.Module):
             states = writer.step(tokens, past, cache.places, tap)
         else:
             assert isinstance(past, RecurrentPast)
-            states = writer.step(tokens, past, cache.places, tap)
+            states = writer.step(tokens, past, cache.places, tap).values
         assert isinstance(self.head, TokenHead)
         return self.head.logits(states)
 
@@ -113,7 +114,9 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
         vocabulary = sizes.vocabularies[stack.input.field]
         writes = name == run.task.stack and isinstance(run.task, (Seq2seq, LanguageModel))
         if isinstance(stack, Recurrent):
-            stacks[name] = build_recurrent(name, stack, vocabulary=vocabulary, widths=widths, writes=writes)
+            stacks[name] = build_recurrent(
+                name, stack, vocabulary=vocabulary, widths=widths, writes=writes, points=False
+            )
         else:
             stacks[name] = build_transformer(
                 name, stack, vocabulary=vocabulary, widths=widths, deepnorm=run.model.deepnorm(name)

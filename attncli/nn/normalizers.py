@@ -311,5 +311,9 @@ def build_normalizer(normalizer: spec.Normalizer, *, heads: int) -> Normalizer:
             return Sigmoid(offset=None if isinstance(offset, str) else offset)
         case spec.Pointwise():
             return Pointwise(activation=normalizer.activation, divides=normalizer.divide_by == "visible")
+        case spec.ForwardAttention() | spec.Monotonic():
+            from attncli.nn.sequential import build_sequential  # which builds on this module
+
+            return build_sequential(normalizer)
         case _:
             assert_never(normalizer)

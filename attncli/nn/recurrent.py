@@ -76,9 +76,10 @@ def _reading_order(tokens: Stream, *, backward: bool) -> Tensor | None:
 
 
 def build_recurrent(
-    name: str, stack: spec.Recurrent, *, vocabulary: int, widths: Mapping[str, int], writes: bool
+    name: str, stack: spec.Recurrent, *, vocabulary: int, widths: Mapping[str, int], writes: bool, points: bool
 ) -> Encoder | Decoder:
-    """The module of a recurrent stack; a writer (one that a language is generated from) is a Decoder."""
+    """The module of a recurrent stack; a writer (one that a language is generated from) is a Decoder; `points`: for a
+    pointer-generator."""
     d_embedding = stack.input.d_embedding
     tokens = build_input(stack.input, vocabulary=vocabulary, d_model=d_embedding, max_length=stack.max_length)
     if stack.cross_attention is None and not writes:
@@ -104,7 +105,7 @@ def build_recurrent(
         d_fed=fed, dropout=stack.dropout, source=source, attention=attention,
         bridge=_build_bridge(stack, widths=widths, source=source),
         copies=isinstance(stack.bridge, spec.CopyBridge), query=stack.query, feeding=feeding, combine=combine,
-        d_output=stack.d_readout, readout=_build_readout(stack, d_context),
+        d_output=stack.d_readout, readout=_build_readout(stack, d_context), points=points,
     )  # fmt: skip
 
 

@@ -7,34 +7,60 @@ input_and_previous:     c_t = attend([x_t; s_{t-1}]);  s_t = cell(relu(W [x_t; c
 readout:                r_t of c_t, s_t (or s_{t-1}) and x_t, in nn/readouts.py; cells in nn/cells.py
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncli.nn.attention import Attention, Projected
+from attncli.nn.attention import Attention, Projected, Trail
 from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
 from attncli.nn.cells import Hidden, Layered, one_step
+from attncli.nn.following import begin, follow, sequential
 from attncli.nn.inputs import Tokens
-from attncli.nn.layers import Memory, States
+from attncli.nn.layers import Copying, Memory, States
 from attncli.nn.readouts import SQUASH, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
 from attncli.streams import Stream
 
+
+class _Found(NamedTuple):
+    """What attending gave: contexts (b [n] d), and where they are read the weights (b n k), the trail, the cost (b)."""
+
+    context: Tensor | None
+    weights: Tensor | None = None
+    trail: Trail = ()
+    cost: Tensor | None = None
+
+
+class _Made(NamedTuple):
+    """What one step of a decoder gives."""
+
+    step: Step
+    readout: Tensor  # (b d)
+    decides: Tensor | None  # (b d): what a pointer-generator decides by
+    weights: Tensor | None  # (b 1 k)
+    cost: Tensor | None  # (b)
+
+
+_NOTHING = _Found(None)
 PACKED = "a recurrent state runs across the documents of a packed row"
 
 
 class Decoder(nn.Module):
     """A recurrent writer; with attention it reads another stack at every step.
 
-    Where the query is the new state and nothing is fed back, all steps run at once; else they run one by one.
+    Where the query is the new state and nothing is fed back, all steps run at once; else they run one by one. With
+    `points` the states carry what a pointer-generator reads: the weights, and what it decides by.
     """
 
     def __init__(
         self, *, field: str, input: Tokens, cell: str, cells: nn.RNNBase, d_embedding: int, d_fed: int, dropout: float,
         source: str | None, attention: Attention | None, bridge: Bridge | None, copies: bool, query: str,
         feeding: str, combine: str, readout: Readout | None, d_output: int,
+        points: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.field, self.source = field, source
@@ -53,6 +79,7 @@ class Decoder(nn.Module):
         self.reads_previous = readout is not None and readout.reads_previous
         self.dropout = dropout
         self.d_output = d_output
+        self.points = points
         self.states = 2 if cell == "lstm" else 1
 
     def sources(self) -> set[str]:
@@ -62,23 +89,26 @@ class Decoder(nn.Module):
     @property
     def at_once(self) -> bool:
         """Whether no step needs what the attention of the one before it gave."""
-        return self.query == "state" and self.feeding == "none" and not self.reads_previous
+        alone = self.attention is None or not sequential(self.attention)
+        return self.query == "state" and self.feeding == "none" and not self.reads_previous and alone
 
     def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
         """Ids (b n) to readouts (b n d), reading what was written before (teacher forcing)."""
         assert not tokens.packed, PACKED
         x = self.input(tokens, positions_of(tokens))
         read, projected = self._read(memory, rows=1)
-        first = self._first(memory, x, rows=1)
+        first = self._first(memory, x, read, rows=1)
         if self.at_once and tokens.plain:
             states, _ = self.rnn(x, _joined(first.hidden))
-            context = None
-            if self.attention is not None and read is not None and projected is not None:
+            context = weights = None
+            if read is not None and projected is not None:
                 view = view_of_memory(tokens, read, tap)
-                context = self.attention.attend(self.attention.ask(states, view), projected, view)
-            return States(self._read_out(context, states, x), tokens)
-        readouts, _ = self._walk(x, tokens, first, read, projected, tap, past=None)
-        return States(readouts, tokens)
+                context, weights, _, _ = self._attend(states, projected, view, ())
+            copying = None
+            if context is not None and weights is not None:
+                copying = Copying(torch.cat((context, states, x), 2), weights)
+            return States(self._read_out(context, states, x), tokens, copying=copying)
+        return self._walk(x, tokens, first, read, projected, tap, past=None)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> RecurrentPast:
         """The state before the first token. The past takes room as it grows, whatever the capacity."""
@@ -86,16 +116,15 @@ class Decoder(nn.Module):
         past = RecurrentPast(read, projected)
         if self.source is not None and projected is not None:
             like = memory[self.source].values.new_empty(len(projected[1]), 0)
-            past.steps.append(self._first(memory, like, rows=rows))
+            past.steps.append(self._first(memory, like, read, rows=rows))
         return past
 
-    def step(self, tokens: Stream, past: RecurrentPast, places: Places, tap: Tap | None = None) -> Tensor:
+    def step(self, tokens: Stream, past: RecurrentPast, places: Places, tap: Tap | None = None) -> States:
         """Readouts (b n d) of new tokens, which join the past."""
         x = self.input(tokens, tokens.positions)
         if not past.steps:
-            past.steps.append(self._first({}, x, rows=1))
-        readouts, _ = self._walk(x, tokens, past.steps[-1], past.read, past.projected, tap, past)
-        return readouts
+            past.steps.append(self._first({}, x, None, rows=1))
+        return self._walk(x, tokens, past.steps[-1], past.read, past.projected, tap, past)
 
     def _read(self, memory: Memory, *, rows: int) -> tuple[Stream | None, Projected | None]:
         if self.attention is None or self.source is None:
@@ -107,7 +136,7 @@ class Decoder(nn.Module):
         index = torch.arange(len(key), device=key.device).repeat_interleave(rows)
         return states.stream.select(index), (key[index], value[index])
 
-    def _first(self, memory: Memory, like: Tensor, *, rows: int) -> Step:
+    def _first(self, memory: Memory, like: Tensor, read: Stream | None, *, rows: int) -> Step:
         """The step before the first token; `like` has the dtype, and a row for each that is written."""
         if self.source is not None and self.bridge is not None:
             hidden = self.bridge(memory[self.source])
@@ -126,14 +155,15 @@ class Decoder(nn.Module):
             fed if self.feeding == "context" else None,
             fed if self.feeding == "readout" else None,
             hidden[0][-1] if self.residual else None,
+            () if self.attention is None or read is None else begin(self.attention, read.real, like.dtype),
         )
 
     def _walk(
         self, x: Tensor, tokens: Stream, step: Step, read: Stream | None, projected: Projected | None,
         tap: Tap | None, past: RecurrentPast | None,
-    ) -> tuple[Tensor, Step]:  # fmt: skip
+    ) -> States:  # fmt: skip
         shared: dict[object, object] = {}
-        readouts = []
+        made: list[_Made] = []
         for place in range(x.shape[1]):
             view = None
             if read is not None:
@@ -141,44 +171,66 @@ class Decoder(nn.Module):
                 view = view_of_memory(one, read, tap)
                 if self.attention is not None and self.attention.mask.text == "full":
                     view.memo = shared  # what all steps see alike is made once
-            new, readout = self._one_step(x[:, place], step, projected, view)
-            if tokens.padded and not tokens.plain:
-                new = kept(tokens.real[:, place], new, step)
-            step = new
-            readouts.append(readout)
+            each = self._one_step(x[:, place], step, projected, view)
+            made.append(each)
+            step = kept(tokens.real[:, place], each.step, step) if tokens.padded and not tokens.plain else each.step
             if past is not None:
                 past.steps.append(step)
-        return torch.stack(readouts, 1), step
+        return self._gathered(made, tokens)
 
-    def _one_step(self, x: Tensor, last: Step, projected: Projected | None, view: View | None) -> tuple[Step, Tensor]:
+    def _one_step(self, x: Tensor, last: Step, projected: Projected | None, view: View | None) -> "_Made":
         previous = last.hidden[0][-1] if last.output is None else last.output
-        context = None
+        found = _NOTHING
         if self.asks_first and view is not None and projected is not None:
             asks = torch.cat((x, previous), 1) if self.query == "input_and_previous_state" else previous
-            context = self._attend(asks, projected, view)
-        fed = context if context is not None else last.context
+            found = self._attend(asks, projected, view, last.trail)
+        fed = found.context if found.context is not None else last.context
         entered = self._feed(x, last.readout if self.feeding == "readout" else fed)
         output, hidden = self._cell(entered, last.hidden)
+        state = torch.cat((output, hidden[1][-1]), 1) if self.query == "state_and_cell" else output
         if not self.asks_first and view is not None and projected is not None:
-            asks = torch.cat((output, hidden[1][-1]), 1) if self.query == "state_and_cell" else output
-            context = self._attend(asks, projected, view)
+            found = self._attend(state, projected, view, last.trail)
+        context = found.context
         readout = self._read_out(context, previous if self.reads_previous else output, x)
         step = Step(
             hidden,
             context if self.feeding == "context" else None,
             readout if self.feeding == "readout" else None,
             output if self.residual else None,
+            found.trail,
         )
-        return step, readout
+        decides = None
+        if self.points and context is not None:
+            decides = torch.cat((context, state, x if self.combine is None else entered), 1)
+        return _Made(step, readout, decides, found.weights, found.cost)
+
+    def _gathered(self, made: list["_Made"], tokens: Stream) -> States:
+        """The readouts of all steps, with what else the head and the loss read of them."""
+        copying, costs = None, {}
+        decides = [each.decides for each in made if each.decides is not None]
+        weights = [each.weights for each in made if each.weights is not None]
+        if self.points and decides and weights:
+            copying = Copying(torch.stack(decides, 1), torch.cat(weights, 1))
+        cost = [each.cost for each in made if each.cost is not None]
+        if self.attention is not None and cost:
+            costs[self.attention.address] = (torch.stack(cost, 1) * tokens.real).sum()
+        return States(torch.stack([each.readout for each in made], 1), tokens, None, costs, copying)
 
     def _cell(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
         """One step of every layer."""
         return one_step(self.rnn, self.cell, x, hidden, dropout=self.rnn.dropout if self.training else 0.0)
 
-    def _attend(self, asks: Tensor, projected: Projected, view: View) -> Tensor:
+    def _attend(self, asks: Tensor, projected: Projected, view: View, trail: Trail) -> "_Found":
+        """Contexts of one step (b d) or of all at once (b n d), with the weights (b n k) where somebody reads them."""
         assert self.attention is not None
-        query = self.attention.ask(asks.unsqueeze(1), view)
-        return self.attention.attend(query, projected, view).squeeze(1)
+        one = asks.ndim == 2
+        asked = self.attention.ask(asks.unsqueeze(1) if one else asks, view)
+        if not self.points and not trail:
+            context = self.attention.attend(asked, projected, view)
+            return _Found(context.squeeze(1) if one else context)
+        found = follow(self.attention, asked, projected, view, trail)
+        weights = found.weights.mean(1) if self.points else None
+        return _Found(found.output.squeeze(1) if one else found.output, weights, found.trail, found.cost)
 
     def _feed(self, x: Tensor, fed: Tensor | None) -> Tensor:
         if self.feeding == "none" or fed is None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attncli.nn.attention import Projected
+from attncli.nn.attention import Projected, Trail
 from attncli.nn.cells import Hidden
 from attncli.streams import Stream
 
@@ -17,6 +17,13 @@ class Step(NamedTuple):
     context: Tensor | None  # (b d_context), where it is fed
     readout: Tensor | None  # (b d_readout), where it is fed
     output: Tensor | None  # (b d_hidden) of the last layer, where that is more than its state
+    trail: Trail  # each (b h k), where the attention looks at its earlier weights
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """Every tensor of the step."""
+        single = (self.context, self.readout, self.output)
+        return (*self.hidden, *(part for part in single if part is not None), *self.trail)
 
 
 def kept(real: Tensor, new: Step, old: Step) -> Step:
@@ -27,9 +34,11 @@ def kept(real: Tensor, new: Step, old: Step) -> Step:
 
     pairs = zip(new.hidden, old.hidden, strict=True)
     hidden = tuple(torch.where(real[None, :, None], now, before) for now, before in pairs)
-    return Step(
-        hidden, choose(new.context, old.context), choose(new.readout, old.readout), choose(new.output, old.output)
-    )  # fmt: skip
+    steps = zip(new.trail, old.trail, strict=True)
+    trail = tuple(torch.where(real[:, None, None], now, before) for now, before in steps)
+    single = zip(new[1:4], old[1:4], strict=True)
+    context, readout, output = (choose(now, before) for now, before in single)
+    return Step(hidden, context, readout, output, trail)
 
 
 class RecurrentPast:
@@ -64,10 +73,11 @@ class RecurrentPast:
 
     @property
     def bytes(self) -> int:
-        parts = [part for step in self.steps for part in (*step.hidden, *step[1:]) if part is not None]
+        parts = [part for step in self.steps for part in step.parts]
         return sum(x.numel() * x.element_size() for x in [*parts, *(self.projected or ())])
 
 
 def _reordered(step: Step, index: Tensor) -> Step:
-    context, readout, output = (None if part is None else part[index] for part in step[1:])
-    return Step(tuple(part[:, index] for part in step.hidden), context, readout, output)
+    context, readout, output = (None if part is None else part[index] for part in step[1:4])
+    trail = tuple(part[index] for part in step.trail)
+    return Step(tuple(part[:, index] for part in step.hidden), context, readout, output, trail)

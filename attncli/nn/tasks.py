@@ -3,7 +3,8 @@
 Losses are sums over the predicted places, with their count, so that micro-batches and processes add up exactly.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +31,14 @@ class Losses:
     nll: Tensor  # -ln p(label), in nats
     count: Tensor  # predicted places
     correct: Tensor  # places where the label is the likeliest
+    costs: Mapping[str, Tensor] = field(default_factory=dict)  # what attentions add to the loss, by address
+
+    def plus(self, costs: Mapping[str, Tensor]) -> "Losses":
+        """These losses with costs, which `loss` then holds."""
+        if not costs:
+            return self
+        detached = {address: cost.detach() for address, cost in costs.items()}
+        return replace(self, loss=self.loss + sum(costs.values()), costs=detached)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float) -> Losses:

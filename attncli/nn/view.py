@@ -47,6 +47,7 @@ class Record(NamedTuple):
     kernel: str
     temperature: Tensor | None = None  # (b|1 1 q 1) factor on the scores
     total: Tensor | None = None  # (b h q) what a row of weights sums to, where that is not 1
+    trail: tuple[Tensor, ...] = ()  # (b h k) each: what a step knew of those before it
 
 
 Tap = Callable[[Record], None]

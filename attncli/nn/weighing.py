@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from attncli.nn.normalizers import Normalizer, build_normalizer
+from attncli.nn.sequential import SequentialNormalizer
 from attncli.nn.steps import Sink, Talking, Temperature, build_temperature
 from attncli.spec import attention as spec
 
@@ -21,6 +22,7 @@ class Seen(NamedTuple):
     key_positions: Tensor  # (b|1 k)
     visible: Tensor | None  # bool, broadcast to (b h q k); None where all is visible
     bias: Tensor | None  # broadcast to (b h q k)
+    trail: Tensor | None = None  # (b h k), where the normalizer looks at earlier steps
 
 
 class Weighed(NamedTuple):
@@ -61,6 +63,9 @@ class Weighing(nn.Module):
             logits = logits + seen.bias
         if self.before is not None:
             logits = self.before(logits)
+        if isinstance(self.normalizer, SequentialNormalizer):
+            assert seen.trail is not None, "a sequential normalizer needs its trail"
+            return Weighed(*self.normalizer.step(logits, seen.visible, seen.trail))
         if self.sink is None:
             return Weighed(self.normalizer(logits, seen.visible), None)
         column = self.sink(logits).view(-1, 1, 1).expand(*logits.shape[:3], 1)

@@ -162,8 +162,10 @@ def _score(score: scores.Score, ask: int, read: int, value: int) -> tuple[int, i
     match score:
         case scores.General():
             return ask * read, 0, read
-        case scores.Additive(d_hidden=hidden):
+        case scores.Additive(d_hidden=hidden) | scores.Coverage(d_hidden=hidden):
             return ask * hidden, read * hidden, hidden
+        case scores.LocationAware(d_hidden=hidden, channels=channels, kernel_size=size):
+            return ask * hidden, read * hidden, hidden + channels * (size + hidden)
         case scores.BiasedDot():
             return ask, value, read
         case scores.Location(max_length=places):

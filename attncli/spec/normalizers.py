@@ -87,4 +87,34 @@ class Pointwise(Spec):
     divide_by: Literal["visible", "one"] = "visible"
 
 
-Normalizer = Annotated[Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise, Kinds("normalizer")]
+class ForwardAttention(Spec):
+    """a_k ~ (a'_k + a'_{k-1}) softmax(s)_k, where a' are the last step's weights: a key stays, or the next one follows.
+
+    Zhang et al. 2018, arXiv:1807.06736, eq. 8 and 9. The first step starts from the first key. For speech and other
+    pairs that are read in order; any score goes with it. Its decoder runs step by step.
+    """
+
+    kind: Literal["forward"] = "forward"
+
+
+class Monotonic(Spec):
+    """p = sigmoid(s): keys are tried one by one from the last one on, and k is stopped at with chance p_k.
+
+    Raffel et al. 2017, arXiv:1704.00784, section 2.4. Training takes the expectation, a_k = p_k q_k with
+    q_k = (1 - p_{k-1}) q_{k-1} + a'_k, so a row may sum to less than 1: nobody stopped. Its decoder runs step by step.
+    """
+
+    kind: Literal["monotonic"] = "monotonic"
+    noise: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 1.0
+    """Standard deviation of what is added to the scores while training, which drives p to 0 or 1."""
+    evaluation: Literal["hard", "expected"] = "hard"
+    """Outside of training: the first key from the last one on with p >= 1/2 and no other, or the expectation."""
+
+
+Normalizer = Annotated[
+    Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise | ForwardAttention | Monotonic,
+    Kinds("normalizer"),
+]
+
+SEQUENTIAL = (ForwardAttention, Monotonic)
+"""Normalizers that read the weights of earlier steps."""

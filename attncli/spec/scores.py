@@ -1,8 +1,11 @@
 """How well a query fits a key. Mirrored by attncli/nn/scores.py."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from attncli.spec.base import Count, Derived, Kinds, Positive, Spec
+from pydantic import Field
+
+from attncli.spec.base import Count, Derived, Fault, Kinds, Positive, Spec
 
 
 class ScaledDot(Spec):
@@ -59,4 +62,44 @@ class Location(Spec):
     """Keys that the table has; a longer input is refused."""
 
 
-Score = Annotated[ScaledDot | Dot | Cosine | General | BiasedDot | Additive | Location, Kinds("score")]
+class Coverage(Spec):
+    """w.tanh(Q q + K k + u c + b) where c is the sum of the weights that the key had in the steps before this one.
+
+    See et al. 2017, arXiv:1704.04368, eq. 10 to 13; Tu et al. 2016, arXiv:1601.04811. The decoder learns what it has
+    read already; the loss, sum over the keys of min(weight, c) at each predicted token, makes reading it again dear.
+    """
+
+    kind: Literal["coverage"] = "coverage"
+    d_hidden: Annotated[Count, Derived("d_head")]
+    """Width of the tanh layer of one head."""
+    loss: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 1.0
+    """Factor of the coverage loss, which is added to the task's and reported by the attention's address."""
+
+
+class LocationAware(Spec):
+    """w.tanh(Q q + K k + U f + b) where f is the last step's weights around the key, convolved.
+
+    Chorowski et al. 2015, arXiv:1506.07503, eq. 8 and 9. Before the first step every key of the row has one weight;
+    padding has none. The gradient flows through the weights of earlier steps.
+    """
+
+    kind: Literal["location_aware"] = "location_aware"
+    d_hidden: Annotated[Count, Derived("d_head")]
+    """Width of the tanh layer of one head."""
+    channels: Count = 10
+    """Kernels of the convolution of one head."""
+    kernel_size: Count = 31
+    """Keys that a kernel covers, its centre among them; odd."""
+
+    def faults(self) -> Iterator[Fault]:
+        if self.kernel_size % 2 == 0:
+            rule = f"a kernel of {self.kernel_size} keys has no centre"
+            yield Fault(("kernel_size",), rule, f"write kernel_size: {self.kernel_size + 1}")
+
+
+Score = Annotated[
+    ScaledDot | Dot | Cosine | General | BiasedDot | Additive | Location | Coverage | LocationAware, Kinds("score")
+]
+
+SEQUENTIAL = (Coverage, LocationAware)
+"""Scores that read the weights of earlier steps."""

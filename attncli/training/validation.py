@@ -25,7 +25,8 @@ def accuracy_name(run: Run) -> str:
 
 
 class Validation:
-    """Loss (smoothed, as in training), perplexity (not smoothed) and accuracy, then what `metrics` adds."""
+    """Loss (as in training: smoothed, with what attentions add), perplexity (of the likelihood) and accuracy, then
+    what `metrics` adds. What an attention adds to the loss is told by its address: `decoder.cross_attention.loss`."""
 
     def __init__(self, run: Run, model: Model, stepper: Stepper, batches: Batches, metrics: Metrics | None) -> None:
         self.run, self.model, self.stepper, self.batches, self.metrics = run, model, stepper, batches, metrics
@@ -48,7 +49,8 @@ class Validation:
 
     @torch.no_grad()
     def _scores(self) -> Scores:
-        sums = []
+        sums: list[torch.Tensor] = []
+        costs: dict[str, float] = {}
         for _, given in self.batches.in_order():  # the tokens hidden are the same each time
             batch = {name: stream.to(self.stepper.device) for name, stream in given.items()}
             for part in split(batch, self.run.train.batch.accumulate):
@@ -56,9 +58,11 @@ class Validation:
                     losses = self.model.losses(part)
                 columns = (losses.loss, losses.nll, losses.count, losses.correct)
                 sums.append(torch.stack([column.float() for column in columns]))
+                for address, cost in losses.costs.items():
+                    costs[address] = costs.get(address, 0.0) + float(cost)
         loss, nll, count, correct = (math.fsum(column) for column in zip(*torch.stack(sums).tolist(), strict=True))
         count = max(count, 1)
-        scores = {"loss": loss / count}
+        scores = {"loss": loss / count} | {f"{address}.loss": cost / count for address, cost in costs.items()}
         if accuracy_name(self.run) == "token_accuracy":
             scores["perplexity"] = math.exp(min(nll / count, 700.0))
         scores[accuracy_name(self.run)] = correct / count

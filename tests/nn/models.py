@@ -216,6 +216,11 @@ def recurrents() -> dict[str, str]:
         maps = "none" if name in ("general", "additive", "location") else "[query, key]"
         found[f"score {name}"] = recurrent(score=score, heads=f"{{heads: 2, d_head: 4, projections: {maps}}}")
     found |= {f"normalizer {name}": recurrent(normalizer=kind) for name, kind in catalogue.NORMALIZERS.items()}
+    for name, score in catalogue.SEQUENTIAL_SCORES.items():
+        found[f"score {name}"] = recurrent(score=score, heads="{heads: 2, d_head: 4, projections: none}")
+    for name, kind in catalogue.SEQUENTIAL_NORMALIZERS.items():
+        found[f"normalizer {name}"] = recurrent(normalizer=kind, writer=catalogue.WRITERS["Bahdanau"])
+    found["two trails"] = recurrent(score=catalogue.SEQUENTIAL_SCORES["location_aware"], normalizer="forward")
     for mask in ("abs(q - k) <= 1", "first(2)", "k >= k_length - 2"):
         found[f"mask {mask}"] = recurrent(mask=mask)
         found[f"mask {mask}, all at once"] = recurrent(mask=mask, writer=catalogue.WRITERS["Luong"])

@@ -6,10 +6,14 @@ import pytest
 import torch
 from torch import nn
 
+from attncli.nn.attention import Attention
 from attncli.nn.model import Model
 from attncli.nn.readouts import MaxoutReadout, Readout
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
+from attncli.nn.scores import Coverage
+from attncli.nn.sequential import ForwardAttention, SequentialNormalizer
+from attncli.reference import sequential
 from attncli.reference.attention import mix
 from attncli.reference.recurrent import CellWeights, gated, gru_cell, lstm_cell, maxout, rnn_cell, sigmoid
 from attncli.reference.vectors import affine, plus
@@ -110,17 +114,47 @@ def read_out(
     return [SQUASH[squash](one) for one in mapped]
 
 
+def scores_of(attention: Attention, query: Numbers, keys: list[Numbers], trail: list[Numbers]) -> Numbers:
+    """The scores of one step, after those whose weights are the trail."""
+    score = attention.score
+    if not score.sequential:
+        return score_of(score)(0, query, keys, keys)
+    own = {name: parameter[0].tolist() for name, parameter in score.named_parameters()}
+    known = {"of_query": own["query"], "of_key": own["key"], "bias": own["bias"], "weight": own["weight"]}
+    if isinstance(score, Coverage):
+        return sequential.coverage(query, keys, trail, of_coverage=own["coverage"][0], **known)
+    last = trail[-1] if trail else [1 / len(keys)] * len(keys)
+    return sequential.location_aware(query, keys, last, kernel=own["kernel"], of_features=own["features"], **known)
+
+
+def weigh(attention: Attention, seen: list[bool], trail: list[Numbers]):
+    """The normalizer of one step, of the keys that are seen."""
+    normalizer = attention.normalizer
+    if not isinstance(normalizer, SequentialNormalizer):
+        return normalizer_of(normalizer, head=0)
+    assert all(seen), "the reference moves from key to key"
+    last = trail[-1] if trail else [1.0] + [0.0] * (len(seen) - 1)
+    if isinstance(normalizer, ForwardAttention):
+        return lambda scores: sequential.forward_step(scores, last)
+    step = sequential.hard_monotonic_step if normalizer.hard else sequential.monotonic_step
+    return lambda scores: step(scores, last)
+
+
 def write(model: Model, source: list[int], target: list[int], squash: str) -> torch.Tensor:
     """Logits after each token of the target, as the module's docstring has it."""
     decoder, attention = model.decoder, model.decoder.attention
     memory, last = read_through(model.encoder, source)
     hidden = first_state(decoder, memory, last, model.encoder.direction == "both")
-    score, normalizer = score_of(attention.score), normalizer_of(attention.normalizer, head=0)
+    trail: list[Numbers] = []
 
     def attend(query: Numbers, place: int) -> Numbers:
         names = {"q_length": len(target), "k_length": len(source), "document_q": 0, "document_k": 0}
         seen = [bool(attention.mask.allows(place, k, **names)) for k in range(len(source))]
-        return mix(score(0, query, memory, memory), memory, normalizer=normalizer, visible=seen).context
+        row = mix(
+            scores_of(attention, query, memory, trail), memory, normalizer=weigh(attention, seen, trail), visible=seen
+        )
+        trail.append(row.weights)
+        return row.context
 
     fed = [0.0] * decoder.d_fed
     output = hidden[-1][0]
@@ -164,6 +198,12 @@ for _name, _kind in catalogue.BRIDGES.items():
 for _name in ("dot", "general", "additive", "location"):
     _way = "forward" if _name == "dot" else "both"
     MODELS[f"score {_name}"] = (recurrent(score=catalogue.SCORES[_name], direction=_way), "relu")
+for _name, _kind in catalogue.SEQUENTIAL_SCORES.items():
+    MODELS[f"score {_name}"] = (recurrent(score=_kind), "relu")
+    MODELS[f"score {_name}, early"] = (recurrent(score=_kind, writer=catalogue.WRITERS["Bahdanau"]), "none")
+for _name, _kind in catalogue.SEQUENTIAL_NORMALIZERS.items():
+    MODELS[f"normalizer {_name}"] = (recurrent(normalizer=_kind, writer=catalogue.WRITERS["Luong"]), "tanh")
+MODELS["two trails"] = (recurrent(score=catalogue.SEQUENTIAL_SCORES["location_aware"], normalizer="forward"), "relu")
 MODELS["mask"] = (recurrent(mask="abs(q - k) <= 1"), "relu")
 MODELS["mask at once"] = (recurrent(mask="abs(q - k) <= 1", writer=catalogue.WRITERS["Luong"]), "tanh")
 MODELS["sparse"] = (recurrent(normalizer="sparsemax"), "relu")
@@ -246,3 +286,48 @@ def test_dropout_lies_between_layers_and_on_the_readout(monkeypatch):
     step = [(1, 8), (1, 1, 1, 5), (1, 8)]  # into the second layer, on the weights, on the readout
     assert dropped == [(1, 5, 5), (1, 5, 16), (1, 4, 7), *step * 4]
     assert model.encoder.rnn.dropout == pytest.approx(0.1), "between the encoder's layers torch drops by itself"
+
+
+@torch.no_grad()
+def test_the_coverage_loss_counts_what_is_read_again_at_real_tokens():
+    model = build(recurrent(score="{kind: coverage, d_hidden: 9, loss: 0.7}"))
+    records = []
+    model.states(batch(), records.append)
+    expected = 0.0
+    for row, target in enumerate(TARGETS):
+        weights = [record.weights[row, 0, 0].tolist() for record in records[: len(target)]]
+        expected += 0.7 * math.fsum(sequential.coverage_loss(step, weights[:t]) for t, step in enumerate(weights))
+    for left in (False, True):
+        losses = model.losses(batch(left=left))
+        assert list(losses.costs) == ["decoder.cross_attention"]
+        assert losses.costs["decoder.cross_attention"].item() == pytest.approx(expected, rel=1e-10)
+        assert losses.loss.item() == pytest.approx(expected + losses.nll.item() + smoothing(model, left), rel=1e-10)
+    assert not build(recurrent(score="{kind: coverage, d_hidden: 9, loss: 0.0}")).losses(batch()).costs
+
+
+def smoothing(model: Model, left: bool) -> float:
+    """What label smoothing adds to the likelihood's loss."""
+    losses = model.head.losses(model.states(batch(left=left)), batch(left=left)["labels"])
+    return (losses.loss - losses.nll).item()
+
+
+def test_gradients_flow_through_the_trail():
+    """The first token moves the weights of the last step through the coverage alone, where the state forgets it."""
+    model = build(recurrent(score="{kind: coverage, d_hidden: 9}"))
+    model.losses(batch()).loss.backward()
+    for name, parameter in model.decoder.attention.score.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 1e-9, name
+
+
+@torch.no_grad()
+def test_noise_makes_training_of_monotonic_attention_random_and_evaluation_not():
+    model = build(recurrent(normalizer="{kind: monotonic, noise: 1.0, evaluation: hard}"), "model.dropout=0")
+    torch.testing.assert_close(model(batch()), model(batch()))
+    model.train()
+    assert (model(batch()) - model(batch())).abs().max() > 1e-3
+    records = []
+    model.eval().states(batch(), records.append)
+    weights = torch.cat([record.weights for record in records], 2)
+    assert set(weights.unique().tolist()) <= {0.0, 1.0}
+    place = torch.where(weights.sum(-1) > 0, weights.argmax(-1), 99)
+    assert (place.diff(dim=-1) >= 0).all(), "it never goes back"

@@ -53,6 +53,9 @@ RECURRENT = {
     "gated": recurrent(", layers: 2, residual: add, cell: {kind: gru, reset: before}",
                        "cell: rnn, layers: 2, residual: add, readout: {gate: both}, bridge: {of: mean}"),
     "maxout": recurrent(", cell: lstm", "cell: lstm, query: state_and_cell, readout: {kind: maxout, d_hidden: 7}"),
+    "coverage": recurrent("", "cell: lstm, query: state_and_cell, cross_attention: {score: {kind: coverage}}"),
+    "location_aware": recurrent("", "query: previous_state, cross_attention: {normalizer: forward, "
+                                "score: {kind: location_aware, channels: 3, kernel_size: 5}}"),
     "article": recurrent("", "query: input_and_previous_state, input_feeding: {kind: context, combine: relu}, "
                          "readout: state, cross_attention: {score: {kind: location, max_length: 11}}"),
     "over_transformer": seq2seq("max_length: 11, encoder: {d_model: 24, layers: 1}, "

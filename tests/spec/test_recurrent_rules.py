@@ -26,6 +26,26 @@ BROKEN = {
         "readout: no one reads the context: neither the cell nor the readout",
         "write readout: dense, or input_feeding: context",
     ),
+    "decoder: {layers: 1, cross_attention: {score: coverage}}": (
+        "score: 'coverage' reads the weights of earlier steps, and 'decoder' attends for all tokens at once",
+        "write it in the cross_attention of a recurrent decoder, or score: additive",
+    ),
+    "decoder: {layers: 1, attention: {normalizer: forward}}": (
+        "normalizer: 'forward' reads the weights of the last step, and 'decoder' attends for all tokens at once",
+        "write it in the cross_attention of a recurrent decoder, or normalizer: softmax",
+    ),
+    "decoder: {kind: recurrent, cross_attention: {score: coverage, normalizer: monotonic}}": (
+        "normalizer: coverage counts shares of one, and these rows need not sum to one",
+        "write normalizer: softmax, without a sink",
+    ),
+    "decoder: {kind: recurrent, cross_attention: {score: {kind: location_aware, kernel_size: 4}}}": (
+        "kernel_size: a kernel of 4 keys has no centre",
+        "write kernel_size: 5",
+    ),
+    "decoder: {kind: recurrent, cross_attention: {score: location_aware, kernel: fused}}": (
+        "kernel: the fused kernel has no score 'location_aware'",
+        "write kernel: auto",
+    ),
 }
 
 

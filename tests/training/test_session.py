@@ -1,6 +1,7 @@
 """The loop on a tiny model: what it says, keeps and chooses, and that stopping anywhere changes nothing."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
@@ -274,3 +275,12 @@ def test_the_window_of_a_report_survives_a_stop_in_the_middle(tmp_path):
     assert [line["step"] for line in read_lines(folder / METRICS)] == [5, 7]
     go(assembled(folder, run, limit=11), folder)
     assert [line["step"] for line in read_lines(folder / METRICS)] == [5, 10, 11]
+
+
+def test_what_an_attention_adds_to_the_loss_is_told_by_its_address(tmp_path):
+    score = "model.decoder.cross_attention={score: {kind: coverage, loss: 0.5}}"
+    folder = whole(tmp_path / "run", "train.duration=10", "model.decoder={kind: recurrent, d_hidden: 8}", score)
+    (valid,) = [line for line in read_lines(folder / METRICS) if line["split"] == "valid"]
+    added = valid["decoder.cross_attention.loss"]
+    assert 0 < added < 0.5
+    assert valid["loss"] == pytest.approx(math.log(valid["perplexity"]) + added)

@@ -120,7 +120,7 @@ def scored(node: Mapping, d_head: int | None, raw: bool = False) -> Node:
     match word(score.items["kind"]):
         case "scaled_dot":
             return _with(score, ScaledDot, "scale", d_head and d_head**-0.5, "1/sqrt(d_head)")
-        case "additive":
+        case "additive" | "coverage" | "location_aware":
             return _with(score, Additive, "d_hidden", d_head, "d_head")
         case _:
             return score

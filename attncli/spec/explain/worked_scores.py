@@ -7,10 +7,22 @@ from attncli.reference import normalizers, scores
 from attncli.reference.attention import mix
 from attncli.reference.vectors import dot, length, plus, row_times
 from attncli.spec.base import Spec
+from attncli.spec.explain import worked_sequential
 from attncli.spec.explain.entries import Step
 from attncli.spec.masks import parse
-from attncli.spec.normalizers import Entmax, Gumbel, Hard, Pointwise, Sigmoid, Softmax, Sparsemax, Sum
-from attncli.spec.scores import Additive, BiasedDot, Cosine, Dot, General, Location, ScaledDot
+from attncli.spec.normalizers import (
+    Entmax,
+    ForwardAttention,
+    Gumbel,
+    Hard,
+    Monotonic,
+    Pointwise,
+    Sigmoid,
+    Softmax,
+    Sparsemax,
+    Sum,
+)  # fmt: skip
+from attncli.spec.scores import Additive, BiasedDot, Cosine, Coverage, Dot, General, Location, LocationAware, ScaledDot
 
 QUERY = [1.0, 0.5]
 KEYS = [[1.0, 0.0], [0.5, 2.0], [1.0, 1.0]]
@@ -102,6 +114,8 @@ SCORES: dict[type[Spec], Callable[[], Parts]] = {
     BiasedDot: _biased_dot,
     Additive: _additive,
     Location: _location,
+    Coverage: lambda: worked_sequential.coverage(QUERY, KEYS),
+    LocationAware: lambda: worked_sequential.location_aware(QUERY, KEYS),
 }
 
 
@@ -200,6 +214,8 @@ NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Gumbel: _gumbel,
     Sigmoid: _sigmoid,
     Pointwise: _pointwise,
+    ForwardAttention: worked_sequential.forward,
+    Monotonic: worked_sequential.monotonic,
 }
 
 

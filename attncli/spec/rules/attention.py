@@ -8,7 +8,7 @@ from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Softmax
 from attncli.spec.positions import NoPosition
 from attncli.spec.recurrent import Recurrent
-from attncli.spec.rules import steps
+from attncli.spec.rules import sequential, steps
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import BiasedDot, Cosine, Dot, General, Location, ScaledDot
 
@@ -25,6 +25,7 @@ def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     yield from _widths(site)
     yield from _score(site)
     yield from _kernel(site)
+    yield from sequential.faults(site)
     yield from steps.faults(site)
     if site.source is not None:
         yield from _cross(site)

@@ -7,6 +7,7 @@ from attncli.spec.data import Data, Generated
 from attncli.spec.inputs import Tokens
 from attncli.spec.model import Model, Stack
 from attncli.spec.recurrent import Backward, Forward, Recurrent
+from attncli.spec.rules import sequential
 from attncli.spec.rules.sections import WRITERS, width
 from attncli.spec.rules.stacks import reads
 from attncli.spec.scores import Location
@@ -115,6 +116,8 @@ def _pooling(task: Classification, stack: Stack) -> Iterator[Fault]:
         if width(stack) % pooling.heads:
             rule = f"{pooling.heads} heads do not divide the width of '{task.stack}', {width(stack)}"
             yield Fault((*where, "heads"), rule, "write heads that divide it")
+        for fault in sequential.at_once(pooling.score, pooling.normalizer, "a pooling attends once"):
+            yield Fault((*where, *fault.where), fault.rule, fault.help)
         if isinstance(pooling.score, Location) and pooling.score.max_length < stack.max_length:
             rule = f"max_length is less than that of '{task.stack}', {stack.max_length}"
             yield Fault((*where, "score", "max_length"), rule, f"write max_length: {stack.max_length}")

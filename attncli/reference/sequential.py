@@ -1,0 +1,73 @@
+"""Scores and normalizers that look at earlier steps, one step of one head. Weights as in reference/scores.py."""
+
+from collections.abc import Sequence
+from math import exp, fsum, tanh
+
+from attncli.reference.normalizers import softmax
+from attncli.reference.vectors import Matrix, Vector, dot, plus, row_times
+
+
+def coverage(
+    query: Vector, keys: Matrix, earlier: Sequence[Vector], *, of_query: Matrix, of_key: Matrix, of_coverage: Vector,
+    bias: Vector, weight: Vector,
+) -> list[float]:  # fmt: skip
+    """w.tanh(q Q + k K + c_k u + b), c_k the sum of the weights of all `earlier` steps. See et al. 2017, eq. 10, 11."""
+    covered = [fsum(step[k] for step in earlier) for k in range(len(keys))]
+    return _additive(query, keys, [[c * u for u in of_coverage] for c in covered], of_query, of_key, bias, weight)
+
+
+def coverage_loss(weights: Vector, earlier: Sequence[Vector]) -> float:
+    """sum_k min(a_k, c_k). See et al. 2017, arXiv:1704.04368, eq. 12."""
+    return fsum(min(weight, fsum(step[k] for step in earlier)) for k, weight in enumerate(weights))
+
+
+def location_aware(
+    query: Vector, keys: Matrix, last: Vector, *, of_query: Matrix, of_key: Matrix, kernel: Matrix, of_features: Matrix,
+    bias: Vector, weight: Vector,
+) -> list[float]:  # fmt: skip
+    """w.tanh(q Q + k K + f_k U + b), f_k = sum_o kernel_o a_{k+o}, o from -r to r, with kernel (2 r + 1, channels).
+
+    `last` are the last step's weights, alike over all keys before the first step. Chorowski et al. 2015, eq. 8, 9.
+    """
+    reach, found = len(kernel) // 2, []
+    for k in range(len(keys)):
+        near = {o: last[k + o] for o in range(-reach, reach + 1) if 0 <= k + o < len(keys)}
+        found.append([fsum(a * kernel[o + reach][c] for o, a in near.items()) for c in range(len(kernel[0]))])
+    return _additive(query, keys, [row_times(f, of_features) for f in found], of_query, of_key, bias, weight)
+
+
+def _additive(
+    query: Vector, keys: Matrix, added: Matrix, of_query: Matrix, of_key: Matrix, bias: Vector, weight: Vector
+) -> list[float]:
+    asked = plus(row_times(query, of_query), bias)
+    inner = [plus(plus(asked, row_times(key, of_key)), more) for key, more in zip(keys, added, strict=True)]
+    return [dot(weight, [tanh(x) for x in each]) for each in inner]
+
+
+def forward_step(scores: Vector, last: Vector) -> list[float]:
+    """a_k ~ (a'_k + a'_{k-1}) softmax(s)_k, at least 1e-10 before the division. Zhang et al. 2018, eq. 8, 9."""
+    chances = softmax(scores)
+    reached = [last[k] + (last[k - 1] if k else 0.0) for k in range(len(last))]
+    made = [max(a * b, 1e-10) for a, b in zip(reached, chances, strict=True)]
+    return [each / fsum(made) for each in made]
+
+
+def monotonic_step(scores: Vector, last: Vector) -> list[float]:
+    """a_k = p_k q_k with q_k = (1 - p_{k-1}) q_{k-1} + a'_k. Raffel et al. 2017, arXiv:1704.00784, eq. 9 to 11."""
+    weights, reached, stop = [], 0.0, 0.0
+    for score, before in zip(scores, last, strict=True):
+        reached = (1 - stop) * reached + before
+        stop = 1 / (1 + exp(-score))
+        weights.append(stop * reached)
+    return weights
+
+
+def hard_monotonic_step(scores: Vector, last: Vector) -> list[float]:
+    """1 at the first key from the last one on whose score is not negative; zeros where there is none."""
+    weights, tried = [0.0] * len(scores), False
+    for k, score in enumerate(scores):
+        tried = tried or last[k] > 0
+        if tried and score >= 0:
+            weights[k] = 1.0
+            break
+    return weights
