@@ -24,6 +24,9 @@ SEQUENTIAL_SCORES = {
 }
 """For decoders that run step by step."""
 
+SPANS = {"predicted": "{kind: predicted, half_width: 2}"}
+"""Reaches of an attention that reads a text of known length."""
+
 SEQUENTIAL_NORMALIZERS = {
     "forward": "forward",
     "monotonic": "{kind: monotonic, noise: 1.0, evaluation: expected}",

@@ -15,6 +15,7 @@ from attncli.spec import (
     recurrent,
     residuals,
     scores,
+    spans,
     stacks,
     tasks,
 )
@@ -27,6 +28,7 @@ UNIONS = {
     "scores": (scores.Score, catalogue.SCORES | catalogue.SEQUENTIAL_SCORES),
     "normalizers": (normalizers.Normalizer, catalogue.NORMALIZERS | catalogue.SEQUENTIAL_NORMALIZERS),
     "positions": (positions.Relative, catalogue.POSITIONS),
+    "spans": (spans.Span, catalogue.SPANS | {"none": "none"}),
     "absolute positions": (positions.Absolute, catalogue.ABSOLUTE),
     "feedforwards": (stacks.Feedforward, catalogue.FEEDFORWARDS),
     "residuals": (residuals.Residual, catalogue.RESIDUALS),

@@ -91,7 +91,7 @@ def _due(record: Record, total: Tensor) -> tuple[Tensor, str]:
     if record.total is None:
         return torch.ones_like(total), ""
     why = "a sink takes its share" if record.attention.weighing.sink is not None else "its heads are mixed"
-    return record.total.cpu().double(), why
+    return record.total.cpu().double(), why if record.factor is None else "its span takes a share"
 
 
 class Rebuilt(NamedTuple):

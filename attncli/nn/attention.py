@@ -18,6 +18,7 @@ from attncli.nn.normalizers import Normalizer, Softmax
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
+from attncli.nn.spans import Predicted, build_span, read_lengths
 from attncli.nn.steps import Ending, Gate, HeadScale, build_qk_norm, build_v_norm
 from attncli.nn.view import Mask, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing, build_weighing
@@ -76,6 +77,7 @@ class Attention(nn.Module):
         position: Relative,
         mask: Mask,
         weighing: Weighing,
+        span: Predicted | None,
         ending: Ending,
         gate: Gate | None,
         dropout: float,
@@ -98,6 +100,7 @@ class Attention(nn.Module):
         self.position = position
         self.mask = mask
         self.weighing = weighing
+        self.span = span
         self.ending = ending
         self.gate = gate
         self.dropout = dropout
@@ -168,12 +171,16 @@ class Attention(nn.Module):
         pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
         if self.score.sequential:
             pair = pair._replace(previous=trail[0])
-        visible = view.visible(self.mask, self.heads)
-        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias, trail[-1] if trail else None)
+        visible, factor = view.visible(self.mask, self.heads), None
+        if self.span is not None:
+            window, factor = self.span(ready.query, view.key_positions, read_lengths(view))
+            visible = window if visible is None else visible & window
+        last = trail[-1] if trail else None
+        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias, last, factor)
         weighed = self.weighing(reference.wide(self.score(pair)), seen)
         mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
         if view.tap is not None:
-            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference")
+            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference", seen)
         return mixed, weighed
 
     def _readable(self, key: Tensor) -> Tensor:
@@ -219,7 +226,14 @@ class Attention(nn.Module):
         return Pair(query, key, value, q, k, lengths)
 
     def _tell(
-        self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor, kernel: str
+        self,
+        ready: Ready,
+        lse: Tensor | None,
+        weights: Tensor | None,
+        total: Tensor | None,
+        mixed: Tensor,
+        kernel: str,
+        seen: Seen | None = None,
     ) -> None:
         view = ready.view
         assert view.tap is not None
@@ -229,7 +243,7 @@ class Attention(nn.Module):
             query=ready.query,
             key=ready.key,
             value=ready.value,
-            visible=view.visible(self.mask, self.heads),
+            visible=view.visible(self.mask, self.heads) if seen is None else seen.visible,
             bias=ready.bias,
             lse=lse,
             weights=weights,
@@ -242,6 +256,7 @@ class Attention(nn.Module):
             temperature=self._temperature(view),
             total=total,
             trail=ready.trail,
+            factor=None if seen is None else seen.factor,
         )
         view.tap(record)
 
@@ -254,7 +269,8 @@ class Attention(nn.Module):
         if self.score.sequential:
             pair = pair._replace(previous=trail[0])
         last = trail[-1] if trail else None
-        seen = Seen(record.query_positions, record.key_positions, record.visible, bias, last)
+        factor = None if record.factor is None else record.factor.to(dtype)
+        seen = Seen(record.query_positions, record.key_positions, record.visible, bias, last, factor)
         weighed: Weighed = self.weighing(reference.wide(self.score(pair)), seen)
         return self.weighing.applied(weighed.weights)
 
@@ -308,6 +324,7 @@ def build_attention(
         position=position or build_attention_position(attention),
         mask=attention.mask,
         weighing=build_weighing(attention),
+        span=build_span(attention.span, heads=heads, width=ask),
         ending=_build_ending(attention, width=value),
         gate=_build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout,

@@ -10,10 +10,11 @@ from torch.overrides import TorchFunctionMode
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
 from attncli.nn.scores import Additive, BiasedDot, Coverage, General, Location, LocationAware
+from attncli.nn.spans import Predicted
 from attncli.nn.tasks import AttentionPool
 from attncli.spec import model as spec
 
-SCORES = (Additive, BiasedDot, General, Location, Coverage, LocationAware)
+SCORES = (Additive, BiasedDot, General, Location, Coverage, LocationAware, Predicted)
 
 
 class Undrawn(TorchFunctionMode):

@@ -48,6 +48,7 @@ class Record(NamedTuple):
     temperature: Tensor | None = None  # (b|1 1 q 1) factor on the scores
     total: Tensor | None = None  # (b h q) what a row of weights sums to, where that is not 1
     trail: tuple[Tensor, ...] = ()  # (b h k) each: what a step knew of those before it
+    factor: Tensor | None = None  # (b h q k) by which a span multiplies the weights
 
 
 Tap = Callable[[Record], None]

@@ -1,6 +1,6 @@
 """What lies between the scores of one attention and its weights, in the fixed order. Part of attncli/nn/attention.py.
 
-S = P (cap(t S) + bias);  weights = normalizer([S | visible, sink]) without the sink;  applied: P' weights
+S = P (cap(t S) + bias);  weights = span * normalizer([S | visible, sink]) without the sink;  applied: P' weights
 """
 
 from typing import NamedTuple
@@ -23,6 +23,7 @@ class Seen(NamedTuple):
     visible: Tensor | None  # bool, broadcast to (b h q k); None where all is visible
     bias: Tensor | None  # broadcast to (b h q k)
     trail: Tensor | None = None  # (b h k), where the normalizer looks at earlier steps
+    factor: Tensor | None = None  # (b h q k), by which a span multiplies the weights
 
 
 class Weighed(NamedTuple):
@@ -55,6 +56,13 @@ class Weighing(nn.Module):
 
     def forward(self, logits: Tensor, seen: Seen) -> Weighed:
         """Weights as dropout meets them: before the heads talk about them."""
+        weighed = self._normalized(logits, seen)
+        if seen.factor is None:
+            return weighed
+        weights = weighed.weights * seen.factor.to(weighed.weights.dtype)
+        return Weighed(weights, weights.sum(-1))
+
+    def _normalized(self, logits: Tensor, seen: Seen) -> Weighed:
         if self.temperature is not None:
             logits = logits * self.temperature(seen.query_positions).to(logits.dtype)
         if self.cap is not None:

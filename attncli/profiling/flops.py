@@ -30,6 +30,7 @@ from attncli.spec.recurrent import (
 )  # fmt: skip
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
+from attncli.spec.spans import NoSpan
 from attncli.spec.stacks import Transformer
 
 Phase = Literal["forward", "train", "decode"]
@@ -147,6 +148,8 @@ def _attention_work(
     maps += heads * (pairs.queries * a_query + pairs.new_keys * a_key)
     maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
     value += heads * {"none": 0, "both": 2}.get(part.talking_heads, 1)  # each pair of each head is mixed of all heads
+    if not isinstance(part.span, NoSpan):
+        maps += pairs.queries * heads * ask * (ask + 1)
     if isinstance(part.score, scores.Location):
         # all places of the table are scored for each query, whatever the mask shows
         return _scaled(address, 2 * batch, maps, pairs, value)

@@ -17,6 +17,7 @@ from attncli.spec.norms import NoNorm, Norm, NormPlace
 from attncli.spec.positions import Relative, Rotary
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import Score
+from attncli.spec.spans import NoSpan, Span
 from attncli.spec.steps import LengthTemperature, NoTemperature, QkNorm
 
 Projection = Literal["query", "key", "value", "output"]
@@ -92,6 +93,8 @@ class MultiHead(Spec):
     """A logit of each head that takes its share and gives no value: learned and 0 at the start (gpt-oss, 2025), or
     fixed at 0, the softmax-plus-one of Miller 2023. Rows then sum to less than 1."""
     normalizer: Normalizer = Softmax()
+    span: Span = NoSpan()
+    """A reach around a place that each query chooses; multiplies the weights, so that rows sum to less than 1."""
     dropout: Annotated[Rate, Derived("the stack's")]
     """On the weights."""
     context_norm: Norm = NoNorm()
@@ -109,13 +112,18 @@ class MultiHead(Spec):
     @property
     def without_kernel(self) -> tuple[str, ...]:
         """The keys that ask for steps which the fused kernel has not, in the order of the steps."""
-        asked = {"soft_cap": self.soft_cap is not None, "talking_heads": self.talking_heads != "none"}
+        asked = {
+            "soft_cap": self.soft_cap is not None,
+            "talking_heads": self.talking_heads != "none",
+            "span": not isinstance(self.span, NoSpan),
+        }
         return tuple(key for key, written in asked.items() if written)
 
     @property
     def sums_to_one(self) -> bool:
         """Whether no step after or beside the normalizer takes mass from a row of weights or gives it some."""
-        return self.sink == "none" and self.talking_heads in ("none", "before")
+        takes = self.sink != "none" or not isinstance(self.span, NoSpan)
+        return not takes and self.talking_heads in ("none", "before")
 
     def faults(self) -> Iterator[Fault]:
         if self.heads % self.kv_heads:

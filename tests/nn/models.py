@@ -189,6 +189,11 @@ def transformers() -> dict[str, str]:
             # every dyt after a sum squashes it again: with drawn weights little is left behind a second layer
             layers = 1 if (place, name) == ("post", "dyt") else 2
             found[f"{place} {name}"] = transformer(norm=kind, place=place, layers=layers)
+    for name, span in catalogue.SPANS.items():
+        found[f"span {name}"] = tiny(
+            "{d_model: 12, layers: 1, tie_embeddings: none, attention: {heads: 2}, feedforward: {d_ff: 10}, "
+            f"encoder: {{attention: {{span: {span}}}}}, decoder: {{cross_attention: {{span: {span}}}}}}}"
+        )
     mixed = "recurrent encoder"
     found[mixed] = tiny(
         "{tie_embeddings: none, encoder: {kind: recurrent, d_hidden: 5, direction: both}, "
@@ -220,6 +225,10 @@ def recurrents() -> dict[str, str]:
         found[f"score {name}"] = recurrent(score=score, heads="{heads: 2, d_head: 4, projections: none}")
     for name, kind in catalogue.SEQUENTIAL_NORMALIZERS.items():
         found[f"normalizer {name}"] = recurrent(normalizer=kind, writer=catalogue.WRITERS["Bahdanau"])
+    for name, span in catalogue.SPANS.items():
+        heads = f"{{heads: 2, d_head: 4, projections: none, span: {span}}}"
+        found[f"span {name}"] = recurrent(heads=heads)
+        found[f"span {name}, all at once"] = recurrent(heads=heads, writer=catalogue.WRITERS["Luong"], mask="k > 0")
     found["two trails"] = recurrent(score=catalogue.SEQUENTIAL_SCORES["location_aware"], normalizer="forward")
     for mask in ("abs(q - k) <= 1", "first(2)", "k >= k_length - 2"):
         found[f"mask {mask}"] = recurrent(mask=mask)

@@ -16,7 +16,8 @@ from attncli.nn.sequential import ForwardAttention, SequentialNormalizer
 from attncli.reference import sequential
 from attncli.reference.attention import mix
 from attncli.reference.recurrent import CellWeights, gated, gru_cell, lstm_cell, maxout, rnn_cell, sigmoid
-from attncli.reference.vectors import affine, plus
+from attncli.reference.spans import gaussian, predicted_centre
+from attncli.reference.vectors import affine, plus, times
 from attncli.streams import stream
 from tests import catalogue
 from tests.nn.models import SOURCES, TARGETS, batch, build, recurrent, tiny
@@ -127,6 +128,10 @@ def scores_of(attention: Attention, query: Numbers, keys: list[Numbers], trail: 
     return sequential.location_aware(query, keys, last, kernel=own["kernel"], of_features=own["features"], **known)
 
 
+def scaled(x: Numbers, by: float) -> Numbers:
+    return [by * one for one in x]
+
+
 def weigh(attention: Attention, seen: list[bool], trail: list[Numbers]):
     """The normalizer of one step, of the keys that are seen."""
     normalizer = attention.normalizer
@@ -150,11 +155,15 @@ def write(model: Model, source: list[int], target: list[int], squash: str) -> to
     def attend(query: Numbers, place: int) -> Numbers:
         names = {"q_length": len(target), "k_length": len(source), "document_q": 0, "document_k": 0}
         seen = [bool(attention.mask.allows(place, k, **names)) for k in range(len(source))]
-        row = mix(
-            scores_of(attention, query, memory, trail), memory, normalizer=weigh(attention, seen, trail), visible=seen
-        )
-        trail.append(row.weights)
-        return row.context
+        scores, factors = scores_of(attention, query, memory, trail), [1.0] * len(source)
+        if attention.span is not None:
+            weight, vector = attention.span.weight[0].tolist(), attention.span.vector[0].tolist()
+            centre = predicted_centre(query, len(source), weight=weight, vector=vector)
+            factors = [gaussian(k, centre, half_width=attention.span.half_width) for k in range(len(source))]
+            seen = [sees and factor > 0 for sees, factor in zip(seen, factors, strict=True)]
+        row = mix(scores, memory, normalizer=weigh(attention, seen, trail), visible=seen)
+        trail.append(times(row.weights, factors))
+        return [math.fsum(column) for column in zip(*map(scaled, memory, trail[-1]), strict=True)]
 
     fed = [0.0] * decoder.d_fed
     output = hidden[-1][0]
@@ -203,6 +212,10 @@ for _name, _kind in catalogue.SEQUENTIAL_SCORES.items():
     MODELS[f"score {_name}, early"] = (recurrent(score=_kind, writer=catalogue.WRITERS["Bahdanau"]), "none")
 for _name, _kind in catalogue.SEQUENTIAL_NORMALIZERS.items():
     MODELS[f"normalizer {_name}"] = (recurrent(normalizer=_kind, writer=catalogue.WRITERS["Luong"]), "tanh")
+for _name, _kind in catalogue.SPANS.items():
+    _heads = f"{{heads: 1, projections: none, span: {_kind}}}"
+    MODELS[f"span {_name}"] = (recurrent(heads=_heads), "relu")
+    MODELS[f"span {_name}, at once"] = (recurrent(heads=_heads, writer=catalogue.WRITERS["Luong"]), "tanh")
 MODELS["two trails"] = (recurrent(score=catalogue.SEQUENTIAL_SCORES["location_aware"], normalizer="forward"), "relu")
 MODELS["mask"] = (recurrent(mask="abs(q - k) <= 1"), "relu")
 MODELS["mask at once"] = (recurrent(mask="abs(q - k) <= 1", writer=catalogue.WRITERS["Luong"]), "tanh")

@@ -49,7 +49,7 @@ RECURRENT = {
     "bahdanau": recurrent(", direction: both, input: {d_embedding: 10}",
                           "query: previous_state, cross_attention: {score: additive}"),
     "luong": recurrent(", layers: 2, cell: lstm", "layers: 2, cell: lstm, bridge: copy, input_feeding: readout, "
-                       "cross_attention: {score: general}"),
+                       "cross_attention: {score: general, span: {kind: predicted, half_width: 3}}"),
     "gated": recurrent(", layers: 2, residual: add, cell: {kind: gru, reset: before}",
                        "cell: rnn, layers: 2, residual: add, readout: {gate: both}, bridge: {of: mean}"),
     "maxout": recurrent(", cell: lstm", "cell: lstm, query: state_and_cell, readout: {kind: maxout, d_hidden: 7}"),

@@ -36,7 +36,7 @@ BROKEN = {
     ),
     "decoder: {kind: recurrent, cross_attention: {score: coverage, normalizer: monotonic}}": (
         "normalizer: coverage counts shares of one, and these rows need not sum to one",
-        "write normalizer: softmax, without a sink",
+        "write normalizer: softmax, without a sink or a span",
     ),
     "decoder: {kind: recurrent, cross_attention: {score: {kind: location_aware, kernel_size: 4}}}": (
         "kernel_size: a kernel of 4 keys has no centre",
@@ -45,6 +45,14 @@ BROKEN = {
     "decoder: {kind: recurrent, cross_attention: {score: location_aware, kernel: fused}}": (
         "kernel: the fused kernel has no score 'location_aware'",
         "write kernel: auto",
+    ),
+    "decoder: {layers: 1, attention: {span: {kind: predicted, half_width: 2}}}": (
+        "span: the place is predicted as a share of the length, which is unknown while a text is written",
+        "write it in the cross_attention, or leave it out",
+    ),
+    "decoder: {kind: recurrent, cross_attention: {score: coverage, span: {kind: predicted, half_width: 2}}}": (
+        "normalizer: coverage counts shares of one, and these rows need not sum to one",
+        "write normalizer: softmax, without a sink or a span",
     ),
 }
 

@@ -223,7 +223,7 @@ def _cross(
     start = union(own, "attention", layer)
     base: Node | None = None
     if word(own) != "none" and start is not None and kind(start, "multi_head") == "multi_head":
-        base = start.without("mask", "position", "norm", "norm_place", "residual")
+        base = start.without("mask", "position", "span", "norm", "norm_place", "residual")
     node = union(work.over(base, written, "cross_attention"), "cross_attention", layer)
     if node is None:
         return written

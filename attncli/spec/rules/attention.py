@@ -11,6 +11,7 @@ from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules import sequential, steps
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import BiasedDot, Cosine, Dot, General, Location, ScaledDot
+from attncli.spec.spans import NoSpan
 
 COMPARED = (ScaledDot, Dot, Cosine, BiasedDot)
 """Scores that multiply a query with a key feature by feature."""
@@ -26,6 +27,7 @@ def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     yield from _score(site)
     yield from _kernel(site)
     yield from sequential.faults(site)
+    yield from _span(site)
     yield from steps.faults(site)
     if site.source is not None:
         yield from _cross(site)
@@ -86,6 +88,12 @@ def _score(site: Site) -> Iterator[Fault]:
         rule = f"max_length {score.max_length} is less than the max_length of '{read}', {site.k_length}"
         help = f"write max_length: {site.k_length} here, or max_length: {score.max_length} on '{read}'"
         yield Fault((*site.where, "score", "max_length"), rule, help)
+
+
+def _span(site: Site) -> Iterator[Fault]:
+    if not isinstance(site.attention.span, NoSpan) and site.source is None and site.attention.mask.causal() is None:
+        rule = "the place is predicted as a share of the length, which is unknown while a text is written"
+        yield Fault((*site.where, "span"), rule, "write it in the cross_attention, or leave it out")
 
 
 def _kernel(site: Site) -> Iterator[Fault]:

@@ -44,4 +44,4 @@ def shares(a: MultiHead) -> bool:
 def _shares(site: Site, what: str) -> Iterator[Fault]:
     if not shares(site.attention):
         rule = f"{what} counts shares of one, and these rows need not sum to one"
-        yield Fault((*site.where, "normalizer"), rule, "write normalizer: softmax, without a sink")
+        yield Fault((*site.where, "normalizer"), rule, "write normalizer: softmax, without a sink or a span")
