@@ -231,6 +231,8 @@ WRITERS = {
 }
 """What a recurrent decoder with attention asks, feeds back and gives to the head."""
 
+POINTER = "{kind: seq2seq, label_smoothing: 0, output: {kind: pointer_generator, bias: true}}"
+
 LONG_WRITERS = {
     "See": "{query: state_and_cell, input_feeding: {kind: context, combine: linear}, "
     "readout: {kind: dense, activation: none}}",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from attncli.data.copying import decode, extended
 from attncli.data.examples import ADDED, Collator, Example, cut, token_fields
 from attncli.data.labels import FIELD, find_labels, unknown_label
 from attncli.data.ragged import Ragged
@@ -17,7 +18,8 @@ from attncli.data.vocabulary import Vocabulary
 from attncli.errors import DataError, InputError
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Tagging
+from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, PointerGenerator, Tagging
+from attncli.spec.tokenizer import Words
 from attncli.streams import IGNORE, Batch
 
 __all__ = ["Codec", "Example", "Fault", "Vocabulary"]
@@ -43,6 +45,9 @@ class Codec:
             if limit <= ADDED[run.task.kind][field]:
                 rule = f"model.{_limit(run, field)[1]}.max_length: {limit} leaves no place beside BOS and EOS"
                 raise InputError(rule, help="write a larger max_length")
+        output = getattr(run.task, "output", None)
+        self.copies = isinstance(output, PointerGenerator) and isinstance(run.tokenizer_of("source"), Words)
+        """Whether words that the vocabulary lacks have ids of their own in a row: see data/copying.py."""
         self._numbers = {label: number for number, label in enumerate(labels)}
         self._truncates = run.data is not None and run.data.on_long == "truncate"
 
@@ -98,7 +103,7 @@ class Codec:
         parts = [vocabulary.tokenizer.to_str() for vocabulary in self.vocabularies.values()]
         data = self.run.data
         rules = (data.on_long, data.on_bad_row) if data else ()
-        facts = repr((self.run.task.kind, self.labels, self.limits, rules, *parts))
+        facts = repr((self.run.task.kind, self.copies, self.labels, self.limits, rules, *parts))
         return hashlib.sha256(facts.encode()).hexdigest()
 
     def encode(self, row: Row, *, place: str = "") -> Example:
@@ -117,7 +122,11 @@ class Codec:
             encoded = self.vocabularies["text"].encode_words(texts)
             return [self._tagged(*each) for each in zip(rows, texts, encoded, strict=True)]
         known = [field for field in self.vocabularies if field in rows[0]]
-        ids = {field: self.vocabularies[field].encode_many([row[field] for row in rows]) for field in known}
+        if self.copies:
+            both = [extended(self.vocabularies["source"], row["source"], row.get("target")) for row in rows]
+            ids = {field: [pair[field == "target"] for pair in both] for field in known}
+        else:
+            ids = {field: self.vocabularies[field].encode_many([row[field] for row in rows]) for field in known}
         return [
             self._fitted({field: ids[field][number] for field in known}, row.get("label"))
             for number, row in enumerate(rows)
@@ -181,8 +190,10 @@ class Codec:
         labels = Ragged.of([example.labels for example in examples]) if examples[0].labels else None
         return self.collator.lay(fields, labels, noise)
 
-    def decode(self, field: str, ids: Iterable[int]) -> str:
-        """The text of ids, without PAD, BOS and EOS."""
+    def decode(self, field: str, ids: Iterable[int], source: str | None = None) -> str:
+        """The text of ids, without PAD, BOS and EOS; `source` is what was read, where words of it may be copied."""
+        if self.copies and source is not None:
+            return decode(self.vocabularies[field], list(ids), source)
         return self.vocabularies[field].decode(ids)
 
     def pieces(self, field: str, ids: Iterable[int]) -> list[str]:

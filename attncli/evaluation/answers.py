@@ -150,7 +150,7 @@ class Answering:
 
     def _text(self, text: str, found: Sequence[Written], prompt: list[int]) -> Answer:
         field = "target" if isinstance(self.run.task, Seq2seq) else "text"
-        texts = [self.codec.decode(field, prompt + one.tokens) for one in found]
+        texts = [self.codec.decode(field, prompt + one.tokens, text) for one in found]
         hypotheses = [
             {
                 "text": written,

@@ -71,7 +71,7 @@ def score_translations(scoring: Scoring, decode: Decode) -> Report:
 
 def _written(scoring: Scoring, read: Read, tokens: list[int]) -> Written:
     """Exact where the text is the reference, or all that the tokenizer leaves of it (it may drop case or length)."""
-    text = scoring.codec.decode("target", tokens)
+    text = scoring.codec.decode("target", tokens, read.row["source"])
     reference, unknown = read.row["target"], scoring.codec.vocabularies["target"].unk
     exact = text == reference or (tokens == read.example.fields["target"] and unknown not in tokens)
     return Written(read.row["source"], reference, text, exact)

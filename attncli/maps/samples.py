@@ -74,7 +74,7 @@ class Inspector:
         )  # fmt: skip
         samples = []
         for rank, hypothesis in enumerate(found, 1):
-            text = self.codec.decode(written, hypothesis.text.hypothesis.tokens)
+            text = self.codec.decode(written, hypothesis.text.hypothesis.tokens, row.get("source"))
             samples.append(Sample(
                 {**row, "prediction": text},
                 hypothesis.maps,

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Absolute, build_absolute
 from attncli.spec import inputs as spec
+from attncli.spec.sizes import UNKNOWN
 from attncli.streams import Stream
 
 
@@ -23,10 +24,15 @@ class Tokens(nn.Module):
         self.map = nn.Linear(d_embedding, d_model) if d_embedding != d_model else nn.Identity()
         self.scale = scale
         self.dropout = dropout
+        self.extended = False
+        """Whether ids behind the vocabulary may come, which stand for words of one row and are read as unknown."""
 
     def forward(self, tokens: Stream, positions: Tensor) -> Tensor:
         """Ids (b n) with positions (b|1 n) to states (b n d)."""
-        x = self.embedding(tokens.values)
+        ids = tokens.values
+        if self.extended:
+            ids = ids.masked_fill(ids >= self.embedding.num_embeddings, UNKNOWN)
+        x = self.embedding(ids)
         if self.scale != 1.0:
             x = x * self.scale
         x = self.norm(self.position(x, positions))

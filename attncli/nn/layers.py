@@ -31,6 +31,7 @@ class Copying(NamedTuple):
 
     decides: Tensor  # (b n f) context, state and token
     weights: Tensor  # (b n k) over the tokens of the stack that is read
+    ids: Tensor  # (b k) of those tokens
 
 
 class States(NamedTuple):

@@ -9,6 +9,7 @@ from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
 from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
+from attncli.nn.pointer import PointerHead
 from attncli.nn.recurrent import Encoder, build_recurrent
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
@@ -19,7 +20,7 @@ from attncli.spec import model as spec
 from attncli.spec.recurrent import Both, Recurrent
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Seq2seq
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, PointerGenerator, Seq2seq
 from attncli.streams import Batch, Stream
 
 Stack = Transformer | Encoder | Decoder
@@ -78,12 +79,12 @@ class Model(nn.Module):
         writer, past = self._writer(), cache.past
         if isinstance(writer, Transformer):
             assert isinstance(past, TransformerPast)
-            states = writer.step(tokens, past, cache.places, tap)
+            states = States(writer.step(tokens, past, cache.places, tap), tokens)
         else:
             assert isinstance(past, RecurrentPast)
-            states = writer.step(tokens, past, cache.places, tap).values
-        assert isinstance(self.head, TokenHead)
-        return self.head.logits(states)
+            states = writer.step(tokens, past, cache.places, tap)
+        out: Tensor = self.head(states)
+        return out
 
     def _writer(self) -> Transformer | Decoder:
         writer = self.stacks[self.head_stack]
@@ -110,12 +111,14 @@ def build_model(run: Run, sizes: Sizes, device: str | torch.device = "cpu") -> M
 def _assembled(run: Run, sizes: Sizes) -> Model:
     stacks: dict[str, Stack] = {}
     widths: dict[str, int] = {}
+    output = getattr(run.task, "output", None)
+    points = isinstance(output, PointerGenerator)
     for name, stack in run.model.stacks.items():
         vocabulary = sizes.vocabularies[stack.input.field]
         writes = name == run.task.stack and isinstance(run.task, (Seq2seq, LanguageModel))
         if isinstance(stack, Recurrent):
             stacks[name] = build_recurrent(
-                name, stack, vocabulary=vocabulary, widths=widths, writes=writes, points=False
+                name, stack, vocabulary=vocabulary, widths=widths, writes=writes, points=writes and points
             )
         else:
             stacks[name] = build_transformer(
@@ -123,6 +126,13 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
             )
         widths |= _widths(name, stack)
     writer = stacks[run.task.stack]
+    if isinstance(output, PointerGenerator):
+        assert isinstance(writer, Decoder)
+        for built in stacks.values():
+            built.input.extended = True
+        classes = sizes.vocabularies[writer.field]
+        pointer = PointerHead(d_input=writer.d_output, d_decides=writer.d_decides, classes=classes, bias=output.bias)
+        return Model(stacks=stacks, head=pointer, head_stack=run.task.stack)
     head = build_head(
         run.task, name=run.task.stack, d_input=writer.d_output, vocabulary=sizes.vocabularies[writer.field],
         labels=sizes.labels,

@@ -102,7 +102,7 @@ def build_recurrent(
     return Decoder(
         field=stack.input.field, input=tokens, cell=_cell_of(stack.cell),
         cells=_build_cells(stack, d_embedding + (fed if combine == "concatenate" else 0)), d_embedding=d_embedding,
-        d_fed=fed, dropout=stack.dropout, source=source, attention=attention,
+        d_context=d_context, d_fed=fed, dropout=stack.dropout, source=source, attention=attention,
         bridge=_build_bridge(stack, widths=widths, source=source),
         copies=isinstance(stack.bridge, spec.CopyBridge), query=stack.query, feeding=feeding, combine=combine,
         d_output=stack.d_readout, readout=_build_readout(stack, d_context), points=points,

@@ -57,10 +57,9 @@ class Decoder(nn.Module):
     """
 
     def __init__(
-        self, *, field: str, input: Tokens, cell: str, cells: nn.RNNBase, d_embedding: int, d_fed: int, dropout: float,
-        source: str | None, attention: Attention | None, bridge: Bridge | None, copies: bool, query: str,
-        feeding: str, combine: str, readout: Readout | None, d_output: int,
-        points: bool,
+        self, *, field: str, input: Tokens, cell: str, cells: nn.RNNBase, d_embedding: int, d_context: int, d_fed: int,
+        dropout: float, source: str | None, attention: Attention | None, bridge: Bridge | None, copies: bool,
+        query: str, feeding: str, combine: str, readout: Readout | None, d_output: int, points: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         self.field, self.source = field, source
@@ -80,6 +79,8 @@ class Decoder(nn.Module):
         self.dropout = dropout
         self.d_output = d_output
         self.points = points
+        asks = cells.hidden_size * (2 if query == "state_and_cell" else 1)
+        self.d_decides = d_context + asks + d_embedding
         self.states = 2 if cell == "lstm" else 1
 
     def sources(self) -> set[str]:
@@ -105,8 +106,8 @@ class Decoder(nn.Module):
                 view = view_of_memory(tokens, read, tap)
                 context, weights, _, _ = self._attend(states, projected, view, ())
             copying = None
-            if context is not None and weights is not None:
-                copying = Copying(torch.cat((context, states, x), 2), weights)
+            if context is not None and weights is not None and read is not None:
+                copying = Copying(torch.cat((context, states, x), 2), weights, read.values)
             return States(self._read_out(context, states, x), tokens, copying=copying)
         return self._walk(x, tokens, first, read, projected, tap, past=None)
 
@@ -176,7 +177,7 @@ class Decoder(nn.Module):
             step = kept(tokens.real[:, place], each.step, step) if tokens.padded and not tokens.plain else each.step
             if past is not None:
                 past.steps.append(step)
-        return self._gathered(made, tokens)
+        return self._gathered(made, tokens, read)
 
     def _one_step(self, x: Tensor, last: Step, projected: Projected | None, view: View | None) -> "_Made":
         previous = last.hidden[0][-1] if last.output is None else last.output
@@ -204,13 +205,13 @@ class Decoder(nn.Module):
             decides = torch.cat((context, state, x if self.combine is None else entered), 1)
         return _Made(step, readout, decides, found.weights, found.cost)
 
-    def _gathered(self, made: list["_Made"], tokens: Stream) -> States:
+    def _gathered(self, made: list["_Made"], tokens: Stream, read: Stream | None) -> States:
         """The readouts of all steps, with what else the head and the loss read of them."""
         copying, costs = None, {}
         decides = [each.decides for each in made if each.decides is not None]
         weights = [each.weights for each in made if each.weights is not None]
-        if self.points and decides and weights:
-            copying = Copying(torch.stack(decides, 1), torch.cat(weights, 1))
+        if read is not None and decides and weights:
+            copying = Copying(torch.stack(decides, 1), torch.cat(weights, 1), read.values)
         cost = [each.cost for each in made if each.cost is not None]
         if self.attention is not None and cost:
             costs[self.attention.address] = (torch.stack(cost, 1) * tokens.real).sum()

@@ -187,6 +187,7 @@ def build_head(task: spec.Task, *, name: str, d_input: int, vocabulary: int, lab
             return TokenHead(d_input=d_input, classes=labels or 2, bias=True, transform=nn.Identity(), smoothing=0.0)
         case _:
             transform: nn.Module = nn.Identity()
+            assert isinstance(task.output, spec.Linear), "a pointer-generator is built with its decoder"
             if task.output.transform is not None:
                 given = task.output.transform
                 norm = build_norm(given.norm, width=d_input)

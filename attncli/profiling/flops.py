@@ -259,8 +259,17 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
             yield _even("head", 2 * tokens * width * (sizes.labels or 2))
         case _:
             places = predicted(run, tokens) if scene.phase == "train" else tokens
-            transform = width * width if task.output.transform else 0
+            transform = width * width if isinstance(task.output, tasks.Linear) and task.output.transform else 0
+            if isinstance(task.output, tasks.PointerGenerator) and isinstance(stack, Recurrent):
+                transform = _decides(run, stack)
             yield _even("head", 2 * places * (width * sizes.vocabularies[stack.input.field] + transform))
+
+
+def _decides(run: Run, stack: Recurrent) -> int:
+    """Width of what a pointer-generator decides by: context, what asks, token."""
+    memory = _width(run, stack.cross_attention.stack) if stack.cross_attention else 0
+    asks = stack.d_hidden * (2 if stack.query == "state_and_cell" else 1)
+    return _context_width(stack, memory) + asks + stack.input.d_embedding
 
 
 def _class_head(task: tasks.Classification, width: int, classes: int, scene: Scene) -> Iterator[Work]:

@@ -9,6 +9,8 @@ from attncli.spec.tokenizer import Bytes, TokenizerFile
 SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
 """The first ids of every tokenizer that attncli trains, in this order."""
 
+UNKNOWN = SPECIALS.index("[UNK]")
+
 BYTE_VOCABULARY = 256 + len(SPECIALS)
 
 

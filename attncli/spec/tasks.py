@@ -29,7 +29,19 @@ class Linear(Spec):
     transform: Annotated[Transform | None, Absent] = None
 
 
-Output = Annotated[Linear, Kinds("output")]
+class PointerGenerator(Spec):
+    """p(w) = g softmax(W r + b)_w + (1 - g) sum of the weights of the source's tokens w; g = sigmoid(G [c; s; x] + h).
+
+    See et al. 2017, arXiv:1704.04368, eq. 8 and 9. r is the readout, c the context, s what asks, x what enters the cell
+    (the token, joined with what is fed where `combine` joins them). Source and target share a tokenizer. With words,
+    a word of the source that the vocabulary lacks has an id of its own in that row, and so can be written.
+    """
+
+    kind: Literal["pointer_generator"] = "pointer_generator"
+    bias: Bool = False
+
+
+Output = Annotated[Linear | PointerGenerator, Kinds("output")]
 
 
 class _Pooling(Spec):

@@ -139,6 +139,7 @@ def recurrent(
     layers: int = 2,
     d_hidden: int = 8,
     reader: str = "{}",
+    task: str = "seq2seq",
 ) -> str:
     """A recurrent decoder that attends to a recurrent encoder, or to a Transformer."""
     source: dict[str, object] = {"kind": "recurrent", "cell": read(cell), "d_hidden": d_hidden, "layers": layers}
@@ -150,7 +151,7 @@ def recurrent(
     decoder = {"kind": "recurrent", "cell": read(cell), "d_hidden": 8, "layers": layers, "bridge": read(bridge)}
     decoder |= read(writer) | {"input": {"d_embedding": 7}, "cross_attention": attention}
     model = {"dropout": 0.1, "max_length": 32, "tie_embeddings": "none", "encoder": source, "decoder": decoder}
-    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip(), task)
 
 
 def _mapping(text: str) -> dict[str, object]:
@@ -229,6 +230,9 @@ def recurrents() -> dict[str, str]:
         heads = f"{{heads: 2, d_head: 4, projections: none, span: {span}}}"
         found[f"span {name}"] = recurrent(heads=heads)
         found[f"span {name}, all at once"] = recurrent(heads=heads, writer=catalogue.WRITERS["Luong"], mask="k > 0")
+    see = {"score": "{kind: coverage, d_hidden: 9}", "writer": catalogue.LONG_WRITERS["See"], "cell": "lstm"}
+    found["pointer"] = recurrent(task=catalogue.POINTER, **see)
+    found["pointer, at once"] = recurrent(task=catalogue.POINTER, writer=catalogue.WRITERS["Luong"])
     found["two trails"] = recurrent(score=catalogue.SEQUENTIAL_SCORES["location_aware"], normalizer="forward")
     for mask in ("abs(q - k) <= 1", "first(2)", "k >= k_length - 2"):
         found[f"mask {mask}"] = recurrent(mask=mask)

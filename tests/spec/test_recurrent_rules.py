@@ -63,3 +63,32 @@ def test_what_means_nothing_is_refused(text, said):
         load_text(f"name: s\ntask: seq2seq\nmodel: {{encoder: {{kind: recurrent}}, {text}}}\n")
     for part in said:
         assert part in str(caught.value)
+
+
+POINTERS = {
+    "task: {kind: seq2seq, output: pointer_generator}\nmodel: {encoder: {}, decoder: {kind: recurrent}}": (
+        "smoothing asks for a little of every word, and a word that is not in the source has none to give",
+        "write label_smoothing: 0",
+    ),
+    "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}\nmodel: {encoder: {}, decoder: {}}": (
+        "output: what is copied is chosen by the cross_attention of a recurrent decoder, and 'decoder' has none",
+        "write kind: recurrent for the decoder, or output: linear",
+    ),
+    "task: {kind: language_model, output: pointer_generator}\nmodel: {decoder: {}}": (
+        "output: language_model has no source to copy from",
+        "write output: linear, or task: seq2seq",
+    ),
+    "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}\n"
+    "model: {encoder: {}, decoder: {kind: recurrent, cross_attention: {normalizer: sum}}}": (
+        "normalizer: copying needs weights that are shares of one, and these rows need not sum to one",
+        "write normalizer: softmax, without a sink or a span",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), POINTERS.items(), ids=range(len(POINTERS)))
+def test_what_a_pointer_generator_cannot_do_is_refused(text, said):
+    with pytest.raises(SpecError) as caught:
+        load_text(f"name: s\n{text}\n")
+    for part in said:
+        assert part in str(caught.value)

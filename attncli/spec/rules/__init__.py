@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attncli.spec.base import Fault
-from attncli.spec.rules import attention, stacks, tasks, training
+from attncli.spec.rules import attention, pointer, stacks, tasks, training
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
 
@@ -22,6 +22,8 @@ def faults(given: Sections) -> Iterator[Fault]:
     if task is not None and model is not None:
         yield from tasks.on_model(task, model)
         yield from tasks.ties(task, model, given.tokenizer, data)
+    if task is not None:
+        yield from pointer.faults(task, model, data)
     if task is not None and data is not None:
         yield from tasks.on_data(task, data)
     if task is not None and evaluate is not None:
