@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 
-from attncli.data.copying import decode, extended
+from attncli.data.copying import decode, extended, named
 from attncli.data.examples import ADDED, Collator, Example, cut, token_fields
 from attncli.data.labels import FIELD, find_labels, unknown_label
 from attncli.data.ragged import Ragged
@@ -196,8 +196,10 @@ class Codec:
             return decode(self.vocabularies[field], list(ids), source)
         return self.vocabularies[field].decode(ids)
 
-    def pieces(self, field: str, ids: Iterable[int]) -> list[str]:
-        """What each id stands for, readable, for the axes of maps."""
+    def pieces(self, field: str, ids: Iterable[int], source: str | None = None) -> list[str]:
+        """What each id stands for, readable, for the axes of maps; `source` as for `decode`."""
+        if self.copies and source is not None:
+            return named(self.vocabularies[field], list(ids), source)
         return self.vocabularies[field].pieces(ids)
 
 

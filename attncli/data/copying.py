@@ -30,6 +30,13 @@ def decode(vocabulary: Vocabulary, ids: Sequence[int], source: str) -> str:
     return "".join([*parts, text])
 
 
+def named(vocabulary: Vocabulary, ids: Sequence[int], source: str) -> list[str]:
+    """What each id stands for beside a source."""
+    words = _unknown(vocabulary, _pieces(vocabulary, source))
+    own = {vocabulary.size + place: word for place, word in enumerate(words)}
+    return [own.get(token, piece) for token, piece in zip(ids, vocabulary.pieces(ids), strict=True)]
+
+
 def _pieces(vocabulary: Vocabulary, text: str) -> list[tuple[int, str]]:
     """The id and the letters of each token of a text."""
     found = vocabulary.tokenizer.encode(text, add_special_tokens=False)

@@ -18,7 +18,7 @@ from attncli.data.codec import Codec
 from attncli.data.examples import ADDED
 from attncli.data.rows import Row
 from attncli.errors import InputError
-from attncli.maps.capture import capture_forced
+from attncli.maps.capture import Pieces, capture_forced
 from attncli.maps.generation import Hypothesis, capture_generated, replay_error
 from attncli.maps.record import Sample
 from attncli.nn.model import Model
@@ -55,7 +55,7 @@ class Inspector:
         batch = self._batch(row, place)
         written = _written(self.run)
         logits, (maps,) = capture_forced(
-            self.model, batch, self.codec.pieces, only=self.only, labels=written if "labels" in batch else None
+            self.model, batch, self._pieces(row), only=self.only, labels=written if "labels" in batch else None
         )
         texts = {**row, **self._answer(row, logits)}
         probability = _log_probability(logits, batch) if written is not None else None
@@ -69,7 +69,7 @@ class Inspector:
         assert written is not None
         vocabulary = self.codec.vocabularies[written]
         (found,) = capture_generated(
-            self.model, batch, self.codec.pieces, lambda tap: search(batch, tap), bos=vocabulary.bos,
+            self.model, batch, self._pieces(row), lambda tap: search(batch, tap), bos=vocabulary.bos,
             eos=vocabulary.eos, only=self.only,
         )  # fmt: skip
         samples = []
@@ -83,6 +83,10 @@ class Inspector:
                 replay_error=replay_error(self.model, batch, 0, hypothesis, only=self.only),
             ))  # fmt: skip
         return samples
+
+    def _pieces(self, row: Row) -> Pieces:
+        """What ids stand for in this row, words that were copied from its source among them."""
+        return lambda field, ids: self.codec.pieces(field, ids, row.get("source"))
 
     def _batch(self, row: Row, place: str) -> Batch:
         example = self.codec.encode(row, place=place)

@@ -151,7 +151,8 @@ def _recurrent(name: str, stack: Recurrent) -> Iterator[Line]:
     if feeding.kind != "none" and getattr(feeding, "combine", "") != "concatenate":
         yield Line(1, "combine", f"{feeding.kind} with the token", (f"{name}.combine",))
     layers = "1 layer" if stack.layers == 1 else f"{stack.layers} layers"
-    yield Line(1, "rnn", f"{stack.cell.kind}, {layers}, {stack.direction.kind}", (f"{name}.rnn",))
+    residual = ", residual" if stack.residual == "add" else ""
+    yield Line(1, "rnn", f"{stack.cell.kind}, {layers}, {stack.direction.kind}{residual}", (f"{name}.rnn",))
     if cross:
         what = f"{describe_attention(cross)}, asked by {stack.query}"
         yield Line(1, "cross_attention", what, (f"{name}.cross_attention",))

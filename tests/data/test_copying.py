@@ -60,6 +60,7 @@ def test_batches_carry_the_ids_to_the_model_and_answers_the_words(write: Write) 
     assert losses.loss.isfinite()
     ids = codec.encode(row).fields["target"]
     assert codec.decode("target", ids, row["source"]) == "the gnu"
+    assert [piece.strip("␣") for piece in codec.pieces("target", ids, row["source"])] == ["the", "gnu"]
 
 
 def test_pieces_of_words_need_no_ids_beyond_the_vocabulary(write: Write) -> None:
