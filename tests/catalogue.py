@@ -12,8 +12,11 @@ SCORES = {
     "cosine, fixed": "{kind: cosine, temperature: 5}",
     "general": "general",
     "biased_dot": "biased_dot",
+    "trilinear": "trilinear",
+    "distance": "distance",
     "additive": "{kind: additive, d_hidden: 9}",
     "location": "{kind: location, max_length: 32}",
+    "synthesizer": "{kind: synthesizer, max_length: 32}",
 }
 
 SEQUENTIAL_SCORES = {
@@ -49,10 +52,14 @@ NORMALIZERS = {
     "gumbel": "{kind: gumbel, temperature: 0.5}",
     "sigmoid": "{kind: sigmoid, offset: log_visible}",
     "sigmoid, fixed": "{kind: sigmoid, offset: 0.7}",
+    "queries": "queries",
     "pointwise": "{kind: pointwise, activation: softplus, divide_by: visible}",
     "pointwise, relu": "{kind: pointwise, activation: relu, divide_by: one}",
     "pointwise, squared": "{kind: pointwise, activation: relu_squared, divide_by: visible}",
 }
+
+READERS_ONLY = ("queries",)
+"""Normalizers that no stack may have which writes token by token."""
 
 HEADS = {
     "one head": "{heads: 1, kv_heads: 1, d_head: 6}",
@@ -194,6 +201,7 @@ POOLINGS = {
     "last": "{kind: last, dense: gelu}",
     "max": "max",
     "attention": "{kind: attention, heads: 2, queries: 3, score: {kind: additive, d_hidden: 5}, normalizer: sparsemax}",
+    "attention, queries": "{kind: attention, heads: 2, queries: 3, normalizer: queries}",
     "attention, location": "{kind: attention, heads: 4, queries: 2, score: {kind: location, max_length: 32}}",
 }
 

@@ -18,7 +18,7 @@ from attncli.nn.model import Model, build_model
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.scores import BiasedDot, Product
+from attncli.nn.scores import BiasedDot, Product, Trilinear
 from attncli.nn.view import Record
 from attncli.streams import IGNORE, Batch
 
@@ -264,20 +264,23 @@ def _gradients(subject: Subject) -> Iterator[Measure]:
 
 
 def cancels(model: Model, name: str) -> bool:
-    """Whether a parameter adds one number to all scores of a row, which a softmax (and its kin) does not see."""
+    """Whether a parameter adds one number to all scores of a query, or of a key, which its normalizer does not see."""
     parameter = dict(model.named_parameters())[name]
     for attention in model.attentions().values():
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
-        if own is None or not attention.normalizer.shifts:
+        if own is None or attention.normalizer.shifts == "none":
             continue
         turned = type(attention.position).angles is not Relative.angles
-        of_all_keys = (
-            own.startswith("key")
-            and own.endswith("bias")
-            and isinstance(attention.score, (Product, BiasedDot))
-            and not turned
-        )
-        return of_all_keys or (own == "score.query" and isinstance(attention.score, BiasedDot))
+        of_query = attention.normalizer.shifts == "query"
+        of_all = own.startswith("key" if of_query else "query") and own.endswith("bias")
+        if of_all and isinstance(attention.score, (Product, BiasedDot)) and not turned:
+            return True
+        match attention.score:  # the terms that have the query, or the key, alone
+            case BiasedDot():
+                return own == ("score.query" if of_query else "score.value")
+            case Trilinear():
+                return own == ("score.query" if of_query else "score.key")
+        return False
     return False
 
 

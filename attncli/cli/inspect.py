@@ -146,6 +146,8 @@ def _tell(maps: "Maps", out: Path | None, written: list[Path], *, as_json: bool)
     console.print(f"{sum(1 for _ in maps.items())} maps of {texts} in {out}")
     proof = f"max|rows - 1| {maps.row_sum_error:.1e}, max|map V - output| {maps.output_error:.1e}"
     console.print(proof if maps.faults() else f"certified: {proof}")
+    for line in maps.missing():
+        console.print(line, markup=False)
     for path in written:
         if path.suffix == ".html":
             console.print(f"open {path}")

@@ -171,7 +171,7 @@ class Attention(nn.Module):
         pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
         if self.score.sequential:
             pair = pair._replace(previous=trail[0])
-        visible, factor = view.visible(self.mask, self.heads), None
+        visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
         if self.span is not None:
             window, factor = self.span(ready.query, view.key_positions, read_lengths(view))
             visible = window if visible is None else visible & window
@@ -205,8 +205,8 @@ class Attention(nn.Module):
         temperature, asked = self._temperature(view), self.score.ask(ready.query)
         if temperature is not None:
             asked = (asked * temperature).to(asked.dtype)
-        key = ready.key.to(asked.dtype)
-        call = fused.Call(asked, key, ready.value, self.score.scale, triangle, visible, ready.bias)
+        key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
+        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias)
         logit = None if sink is None else sink(asked)
         if logit is not None:
             call = fused.with_sink(call, logit)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from attncli.nn.attention import Asked, Attention, Projected, Trail
-from attncli.nn.scores import Coverage, Sequential
+from attncli.nn.scores import Sequential
+from attncli.nn.trailed import Coverage
 from attncli.nn.view import View
 
 

@@ -9,12 +9,13 @@ from torch.overrides import TorchFunctionMode
 
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
-from attncli.nn.scores import Additive, BiasedDot, Coverage, General, Location, LocationAware
+from attncli.nn.scores import Additive, BiasedDot, General, Location, Synthesizer, Trilinear
 from attncli.nn.spans import Predicted
 from attncli.nn.tasks import AttentionPool
+from attncli.nn.trailed import Coverage, LocationAware
 from attncli.spec import model as spec
 
-SCORES = (Additive, BiasedDot, General, Location, Coverage, LocationAware, Predicted)
+SCORES = (Additive, BiasedDot, General, Location, Coverage, LocationAware, Predicted, Trilinear)
 
 
 class Undrawn(TorchFunctionMode):
@@ -113,7 +114,7 @@ def _draw(weight: Tensor, init: spec.Init, *, inputs: int, outputs: int) -> None
 
 
 def _zero_biases(module: nn.Module) -> None:
-    if isinstance(module, (nn.Linear, Coverage, LocationAware)) and module.bias is not None:
+    if isinstance(module, (nn.Linear, Coverage, LocationAware, Synthesizer)) and module.bias is not None:
         nn.init.zeros_(module.bias)
     if isinstance(module, nn.RNNBase):
         for parameter in module.parameters():

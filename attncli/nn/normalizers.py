@@ -19,15 +19,17 @@ RowSum = Literal["one", "one or zero", "any"]
 class Normalizer(nn.Module):
     """Base of the normalizers, with what a caller may rely on.
 
-    `row_sum`: what the weights of a row with a visible key sum to. `shifts`: a number added to every score of a row
-    makes no difference. `exact`: the backward pass is the derivative of the forward pass, and no estimate. `random`:
-    draws while training.
+    `row_sum`: what the weights of a row with a visible key sum to. `shifts`: whose scores may all be moved by one
+    number without a difference. `exact`: the backward pass is the derivative of the forward pass, and no estimate.
+    `random`: draws while training. `joins_queries`: a row depends on the other queries, so that `visible` must hide
+    those that are no tokens.
     """
 
     row_sum: ClassVar[RowSum] = "one"
-    shifts: ClassVar[bool] = True
+    shifts: ClassVar[Literal["query", "key", "none"]] = "query"
     exact: ClassVar[bool] = True
     random: ClassVar[bool] = False
+    joins_queries: ClassVar[bool] = False
 
     @property
     def sums_to_one(self) -> bool:
@@ -53,7 +55,7 @@ class Sum(Normalizer):
     """f(s) / sum f(s). A row whose sum is 0 gives zeros."""
 
     row_sum = "one or zero"
-    shifts = False
+    shifts = "none"
 
     def __init__(self, *, activation: str) -> None:
         super().__init__()
@@ -249,7 +251,7 @@ class Sigmoid(Normalizer):
     """
 
     row_sum = "any"
-    shifts = False
+    shifts = "none"
 
     def __init__(self, *, offset: float | None) -> None:
         super().__init__()
@@ -268,7 +270,7 @@ class Pointwise(Normalizer):
     """
 
     row_sum = "any"
-    shifts = False
+    shifts = "none"
 
     def __init__(self, *, activation: str, divides: bool) -> None:
         super().__init__()
@@ -279,6 +281,25 @@ class Pointwise(Normalizer):
         if self.divides:
             weights = weights / _seen(logits, visible)
         return weights if visible is None else weights.masked_fill(~visible, 0.0)
+
+
+class Queries(Normalizer):
+    """exp(s) over its sum over the queries, then over its sum over the keys: softmax_k(s - ln sum_q exp s).
+
+    Locatello et al. 2020, arXiv:2006.15055, algorithm 1.
+    """
+
+    joins_queries = True
+    shifts = "key"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over_keys = Softmax()
+
+    def forward(self, logits: Tensor, visible: Tensor | None) -> Tensor:
+        floored = logits if visible is None else logits.masked_fill(~visible, torch.finfo(logits.dtype).min)
+        weights: Tensor = self.over_keys(floored - floored.logsumexp(-2, keepdim=True), visible)
+        return weights
 
 
 def _seen(logits: Tensor, visible: Tensor | None) -> Tensor:
@@ -311,6 +332,8 @@ def build_normalizer(normalizer: spec.Normalizer, *, heads: int) -> Normalizer:
             return Sigmoid(offset=None if isinstance(offset, str) else offset)
         case spec.Pointwise():
             return Pointwise(activation=normalizer.activation, divides=normalizer.divide_by == "visible")
+        case spec.Queries():
+            return Queries()
         case spec.ForwardAttention() | spec.Monotonic():
             from attncli.nn.sequential import build_sequential  # which builds on this module
 

@@ -53,7 +53,12 @@ class Sequential(Protocol):
 
 
 class Product(Score):
-    """scale (ask(q) . read(k)): the scores that are a dot product, and so may run in a fused kernel."""
+    """scale (ask(q) . read(k)): the scores that are a dot product, and so may run in a fused kernel.
+
+    `extra`: features by which ask(q) and read(k) are wider than a query and a key.
+    """
+
+    extra: ClassVar[int] = 0
 
     def __init__(self, *, scale: float) -> None:
         super().__init__()
@@ -133,6 +138,50 @@ class BiasedDot(Score):
         return logits
 
 
+class Trilinear(Product):
+    """w_q.q + w_k.k + w.(q * k), as the product of [w * q + w_k, w_q.q] and [k, 1].
+
+    Shapes: query and key of one width e. Source: Seo et al. 2017, arXiv:1611.01603, eq. 1.
+    """
+
+    extra = 1
+
+    def __init__(self, *, heads: int, d_head: int) -> None:
+        super().__init__(scale=1.0)
+        self.query = nn.Parameter(torch.empty(heads, d_head))
+        self.key = nn.Parameter(torch.empty(heads, d_head))
+        self.product = nn.Parameter(torch.empty(heads, d_head))
+
+    def read(self, key: Tensor) -> Tensor:
+        return F.pad(key, (0, 1), value=1.0)
+
+    def ask(self, query: Tensor) -> Tensor:
+        own, key, product = (x.to(query.dtype) for x in (self.query, self.key, self.product))
+        turned = query * product.unsqueeze(1) + key.unsqueeze(1)
+        return torch.cat((turned, torch.einsum("bhqe,he->bhq", query, own).unsqueeze(3)), -1)
+
+
+class Distance(Product):
+    """-|q - k|^2 / sqrt(e), as the product of [2 q, -|q|^2, -1] and [k, 1, |k|^2], over sqrt(e).
+
+    Errors: the squares are taken apart, so a small distance between long vectors has the last places of their squares.
+    Source: Kim et al. 2021, arXiv:2006.04710, section 3.2.
+    """
+
+    extra = 2
+
+    def __init__(self, *, d_head: int) -> None:
+        super().__init__(scale=d_head**-0.5)
+
+    def read(self, key: Tensor) -> Tensor:
+        square = key.square().sum(-1, keepdim=True)
+        return torch.cat((key, torch.ones_like(square), square), -1)
+
+    def ask(self, query: Tensor) -> Tensor:
+        square = query.square().sum(-1, keepdim=True)
+        return torch.cat((2 * query, -square, -torch.ones_like(square)), -1)
+
+
 class Additive(Score):
     """w . tanh(Q q + K k), with a Q, K and w for each head.
 
@@ -168,95 +217,34 @@ class Location(Score):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(heads, d_query, max_length))
 
+    def table(self, query: Tensor) -> Tensor:
+        """Queries (b h q e) to the scores of all positions (b h q l)."""
+        return torch.einsum("bhqe,hel->bhql", query, self.weight.to(query.dtype))
+
     def forward(self, pair: Pair) -> Tensor:
-        table = torch.einsum("bhqe,hel->bhql", pair.query, self.weight.to(pair.query.dtype))
+        table = self.table(pair.query)
         place = pair.key_positions[:, None, None, :].expand(*table.shape[:3], -1)
         return table.gather(3, place)
 
 
-class _Trailed(Score):
-    """w . tanh(Q q + K k + what the trail adds + b), with weights for each head."""
+class Synthesizer(Location):
+    """(W relu(q) + b)[position of the key]: never looks at the key. Tay et al. 2020, arXiv:2005.00743, eq. 4, dense.
 
-    reads = frozenset({"query", "key", "previous"})
-    sequential = True
-
-    def __init__(self, *, heads: int, d_query: int, d_key: int, d_hidden: int) -> None:
-        super().__init__()
-        self.query = nn.Parameter(torch.empty(heads, d_query, d_hidden))
-        self.key = nn.Parameter(torch.empty(heads, d_key, d_hidden))
-        self.weight = nn.Parameter(torch.empty(heads, d_hidden))
-        self.bias = nn.Parameter(torch.empty(heads, d_hidden))
-
-    def read(self, key: Tensor) -> Tensor:
-        return torch.einsum("bhke,hea->bhka", key, self.key.to(key.dtype))
-
-    def added(self, trail: Tensor) -> Tensor:
-        """(b h k a): what the trail adds inside of the tanh."""
-        raise NotImplementedError("a kind gives its own")
-
-    def forward(self, pair: Pair) -> Tensor:
-        assert pair.previous is not None, "a sequential score needs its trail"
-        kind = pair.query.dtype
-        query = torch.einsum("bhqe,hea->bhqa", pair.query, self.query.to(kind))
-        key = pair.key + self.added(pair.previous.to(kind)) + self.bias.to(kind).unsqueeze(1)
-        hidden = torch.tanh(query.unsqueeze(3) + key.unsqueeze(2))
-        return torch.einsum("bhqka,ha->bhqk", hidden, self.weight.to(hidden.dtype))
-
-
-class Coverage(_Trailed):
-    """w . tanh(Q q + K k + u c + b), c_k the sum of the weights that key k had in earlier steps, this one excluded.
-
-    See et al. 2017, arXiv:1704.04368, eq. 10 and 11; a head has a coverage of its own.
+    Errors: as of Location.
     """
 
-    def __init__(self, *, heads: int, d_query: int, d_key: int, d_hidden: int, loss: float) -> None:
-        super().__init__(heads=heads, d_query=d_query, d_key=d_key, d_hidden=d_hidden)
-        self.coverage = nn.Parameter(torch.empty(heads, 1, d_hidden))
-        self.loss = loss
+    def __init__(self, *, heads: int, d_query: int, max_length: int) -> None:
+        super().__init__(heads=heads, d_query=d_query, max_length=max_length)
+        self.bias = nn.Parameter(torch.empty(heads, max_length))
 
-    def added(self, trail: Tensor) -> Tensor:
-        return trail.unsqueeze(3) * self.coverage.to(trail.dtype)
-
-    def first(self, real: Tensor, heads: int) -> Tensor:
-        return torch.zeros_like(real).unsqueeze(1).expand(-1, heads, -1)
-
-    def next(self, trail: Tensor, weights: Tensor) -> Tensor:
-        return trail + weights
-
-    def cost(self, trail: Tensor, weights: Tensor) -> Tensor:
-        """(b): loss times sum_k min(a_k, c_k), the mean of the heads. See et al. 2017, eq. 12."""
-        return self.loss * torch.minimum(trail, weights).sum(2).mean(1)
-
-
-class LocationAware(_Trailed):
-    """w . tanh(Q q + K k + U f + b), f = F * a the last step's weights, convolved by `channels` kernels a head.
-
-    Chorowski et al. 2015, arXiv:1506.07503, eq. 8 and 9. Before the first step the weights are alike over the real
-    keys. Padding has weight 0, so the convolution sees what it sees beyond the ends. The gradient flows through a.
-    """
-
-    def __init__(self, *, heads: int, d_query: int, d_key: int, d_hidden: int, channels: int, kernel_size: int) -> None:
-        super().__init__(heads=heads, d_query=d_query, d_key=d_key, d_hidden=d_hidden)
-        self.kernel = nn.Parameter(torch.empty(heads, kernel_size, channels))
-        self.features = nn.Parameter(torch.empty(heads, channels, d_hidden))
-
-    def added(self, trail: Tensor) -> Tensor:
-        heads, size, channels = self.kernel.shape
-        kernel = self.kernel.to(trail.dtype).transpose(1, 2).reshape(heads * channels, 1, size)
-        found = F.conv1d(trail, kernel, padding=size // 2, groups=heads)
-        found = found.view(len(trail), heads, channels, -1)
-        return torch.einsum("bhck,hca->bhka", found, self.features.to(trail.dtype))
-
-    def first(self, real: Tensor, heads: int) -> Tensor:
-        share = real / real.sum(1, keepdim=True).clamp(min=1)
-        return share.unsqueeze(1).expand(-1, heads, -1)
-
-    def next(self, trail: Tensor, weights: Tensor) -> Tensor:
-        return weights
+    def table(self, query: Tensor) -> Tensor:
+        return super().table(query.relu()) + self.bias.to(query.dtype).unsqueeze(1)
 
 
 def build_score(score: spec.Score, *, heads: int, d_query: int, d_key: int, d_value: int) -> Score:
     """The module of a score; d_query, d_key and d_value are widths of one head."""
+    from attncli.nn import trailed  # which builds on this module
+
     match score:
         case spec.ScaledDot(scale="learned"):
             return ScaledDot(heads=heads, start=d_query**-0.5)
@@ -271,14 +259,20 @@ def build_score(score: spec.Score, *, heads: int, d_query: int, d_key: int, d_va
             return General(heads=heads, d_query=d_query, d_key=d_key)
         case spec.BiasedDot():
             return BiasedDot(heads=heads, d_head=d_query, d_value=d_value)
+        case spec.Trilinear():
+            return Trilinear(heads=heads, d_head=d_query)
+        case spec.Distance():
+            return Distance(d_head=d_query)
         case spec.Additive():
             return Additive(heads=heads, d_query=d_query, d_key=d_key, d_hidden=score.d_hidden)
         case spec.Location():
             return Location(heads=heads, d_query=d_query, max_length=score.max_length)
+        case spec.Synthesizer():
+            return Synthesizer(heads=heads, d_query=d_query, max_length=score.max_length)
         case spec.Coverage(d_hidden=hidden, loss=loss):
-            return Coverage(heads=heads, d_query=d_query, d_key=d_key, d_hidden=hidden, loss=loss)
+            return trailed.Coverage(heads=heads, d_query=d_query, d_key=d_key, d_hidden=hidden, loss=loss)
         case spec.LocationAware(d_hidden=hidden):
-            return LocationAware(
+            return trailed.LocationAware(
                 heads=heads, d_query=d_query, d_key=d_key, d_hidden=hidden, channels=score.channels,
                 kernel_size=score.kernel_size,
             )  # fmt: skip

@@ -1,6 +1,6 @@
 """Normalizers that read the weights of earlier steps, so that their decoder must run step by step.
 
-Their kinds are those of attncli/spec/normalizers.py; scores of this sort are in attncli/nn/scores.py.
+Their kinds are those of attncli/spec/normalizers.py; scores of this sort are in attncli/nn/trailed.py.
 Shapes: trail (b h k), the last weights; logits and weights (b h 1 k) of the one query of a step.
 """
 
@@ -64,7 +64,7 @@ class Monotonic(SequentialNormalizer):
     """
 
     row_sum = "any"
-    shifts = False
+    shifts = "none"
     exact = False  # of what evaluation takes where it is hard
     random = True
 

@@ -101,9 +101,17 @@ class View:
         """
         return self.aligned and not self.packed and mask.text == "causal"
 
-    def visible(self, mask: Mask, heads: int) -> Tensor | None:
-        """Bool, broadcast to (b h q k), of mask, padding and documents together; None where all is visible."""
-        return self.once((mask, heads), lambda: self._visible(mask, heads))
+    def visible(self, mask: Mask, heads: int, *, joins: bool = False) -> Tensor | None:
+        """Bool, broadcast to (b h q k), of mask, padding and documents together; None where all is visible.
+
+        A query of padding sees what it likes, since no one reads it; it sees nothing where queries are joined.
+        """
+        seen = self.once((mask, heads), lambda: self._visible(mask, heads))
+        real = self.query_real
+        if not joins or real is None:
+            return seen
+        asks = real[:, None, :, None]
+        return self.once((mask, heads, "joined"), lambda: asks if seen is None else seen & asks)
 
     def _visible(self, mask: Mask, heads: int) -> Tensor | None:
         sees_all = mask.text == "full" or (self.newest and mask.text == "causal")

@@ -150,7 +150,7 @@ def _attention_work(
     value += heads * {"none": 0, "both": 2}.get(part.talking_heads, 1)  # each pair of each head is mixed of all heads
     if not isinstance(part.span, NoSpan):
         maps += pairs.queries * heads * ask * (ask + 1)
-    if isinstance(part.score, scores.Location):
+    if isinstance(part.score, (scores.Location, scores.Synthesizer)):
         # all places of the table are scored for each query, whatever the mask shows
         return _scaled(address, 2 * batch, maps, pairs, value)
     return _scaled(address, 2 * batch, maps, pairs, a_pair + value)
@@ -171,7 +171,11 @@ def _score(score: scores.Score, ask: int, read: int, value: int) -> tuple[int, i
             return ask * hidden, read * hidden, hidden + channels * (size + hidden)
         case scores.BiasedDot():
             return ask, value, read
-        case scores.Location(max_length=places):
+        case scores.Trilinear():
+            return ask, 0, read + 1
+        case scores.Distance():
+            return 0, 0, read + 2
+        case scores.Location(max_length=places) | scores.Synthesizer(max_length=places):
             return ask * places, 0, 0
         case _:
             return 0, 0, read

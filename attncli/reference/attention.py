@@ -4,6 +4,7 @@ What is hidden is taken out of the row before it is normalized, and has weight 0
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import fsum
 from typing import NamedTuple
 
@@ -12,6 +13,10 @@ from attncli.reference.steps import PLAIN, Steps, mixed_heads
 from attncli.reference.vectors import Matrix, Vector, affine
 
 Normalizer = Callable[[Vector], list[float]]
+
+
+Joint = Callable[[Matrix, Sequence[Sequence[bool]]], list[list[float]]]
+"""Scores (q k) and what is seen to weights (q k)."""
 
 
 def _softmax_of(head: int) -> Normalizer:
@@ -105,12 +110,14 @@ def multi_head(
     bias: Callable[[int, int, int], float] | None = None,
     turn: Callable[[Vector, int], list[float]] | None = None,
     steps: Steps = PLAIN,
+    joint: Joint | None = None,
 ) -> Heads:
     """Each head attends with its slice of the projected states; the heads' mixtures, side by side, are mapped.
 
     Query head h reads key and value head h // (heads / kv_heads). What is split is the width of each state: every head
     sees the whole sequence. `score(head, query, keys, values)`; `normalizer(head)`; `visible` and `bias` of
-    (query, key, head); `turn(vector, position)` for queries and keys; `steps` as in steps.py.
+    (query, key, head); `turn(vector, position)` for queries and keys; `steps` as in steps.py;
+    `joint` makes the weights of all queries of a head at once, in place of `normalizer`.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
@@ -120,22 +127,27 @@ def multi_head(
     if turn is not None:
         queries = [[turn(head, q) for head in query] for q, query in enumerate(queries)]
         keys = [[turn(head, k) for head in key] for k, key in enumerate(keys)]
-    rows: list[list[Row]] = [[] for _ in range(heads)]
-    joined = []
+    groups = [head // (heads // kv_heads) for head in range(heads)]
+    held = [[value[group] for value in values] for group in groups]
+    read = [[key[group] for key in keys] for group in groups]
+    scored: list[list[list[float]]] = []  # (q h k)
     for q, query in enumerate(queries):
-        groups = [head // (heads // kv_heads) for head in range(heads)]
-        held = [[value[group] for value in values] for group in groups]
-        read = [[key[group] for key in keys] for group in groups]
         scores = [score(head, query[head], read[head], held[head]) for head in range(heads)]
         scores = steps.logits(q, scores)
         if bias is not None:
             scores = [[each + bias(q, k, head) for k, each in enumerate(row)] for head, row in enumerate(scores)]
-        scores = mixed_heads(steps.before, scores)
-        weights = []
-        for head, row in enumerate(scores):
-            seen = None if visible is None else [visible(q, k, head) for k in range(len(row))]
-            weights.append(weigh(row, normalizer=steps.sunk(head, normalizer(head)), visible=seen))
-        weights = mixed_heads(steps.after, weights)
+        scored.append(mixed_heads(steps.before, scores))
+    weighed: list[list[list[float]]] = []  # (h q k)
+    for head in range(heads):
+        own = [row[head] for row in scored]
+        seen = [[visible is None or visible(q, k, head) for k in range(len(row))] for q, row in enumerate(own)]
+        each_row = partial(weigh, normalizer=steps.sunk(head, normalizer(head)))
+        rows_of = [each_row(row, visible=sees) for row, sees in zip(own, seen, strict=True)]
+        weighed.append(rows_of if joint is None else joint(own, seen))
+    rows: list[list[Row]] = [[] for _ in range(heads)]
+    joined = []
+    for q in range(len(queries)):
+        weights = mixed_heads(steps.after, [own[q] for own in weighed])
         contexts = [blend(row, values) for row, values in zip(weights, held, strict=True)]
         for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):
             rows[head].append(Row(row, context))

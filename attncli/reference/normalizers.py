@@ -1,8 +1,9 @@
 """How scores (k) become weights (k). No scores give no weights."""
 
+from collections.abc import Sequence
 from math import exp, fsum, log, log1p
 
-from attncli.reference.vectors import Vector
+from attncli.reference.vectors import Matrix, Vector
 
 BISECTIONS = 200
 
@@ -105,3 +106,17 @@ def sigmoid(scores: Vector, *, offset: float | None = None) -> list[float]:
 def pointwise(scores: Vector, *, activation: str = "relu", divide: bool = True) -> list[float]:
     """f(s) / k for k scores, or f(s). Wortsman et al. 2023, arXiv:2309.08586, section 3."""
     return [each / (len(scores) if divide else 1) for each in activated(scores, activation)]
+
+
+def over_queries(scores: Matrix, visible: Sequence[Sequence[bool]]) -> list[list[float]]:
+    """Each column (a key) a softmax over the queries that see it, then each row (a query) over its sum.
+
+    Locatello et al. 2020, arXiv:2006.15055, algorithm 1, without its 1e-8.
+    """
+    shares = [[0.0] * len(row) for row in scores]
+    for k in range(len(scores[0]) if scores else 0):
+        asking = [q for q in range(len(scores)) if visible[q][k]]
+        for q, share in zip(asking, softmax([scores[q][k] for q in asking]), strict=True):
+            shares[q][k] = share
+    totals = [fsum(row) for row in shares]
+    return [[each / total if total else 0.0 for each in row] for row, total in zip(shares, totals, strict=True)]

@@ -3,9 +3,9 @@
 Weights of a score are laid out as one head of attncli.nn keeps them: an input a row.
 """
 
-from math import sqrt, tanh
+from math import fsum, sqrt, tanh
 
-from attncli.reference.vectors import Matrix, Vector, dot, length, plus, row_times
+from attncli.reference.vectors import Matrix, Vector, dot, length, plus, row_times, times
 
 
 def scaled_dot(query: Vector, keys: Matrix, *, scale: float | None = None) -> list[float]:
@@ -43,6 +43,17 @@ def biased_dot(query: Vector, keys: Matrix, values: Matrix, *, of_query: Vector,
     ]
 
 
+def trilinear(query: Vector, keys: Matrix, *, of_query: Vector, of_key: Vector, of_product: Vector) -> list[float]:
+    """w.[q; k; q * k], with w = [of_query; of_key; of_product]. Seo et al. 2017, arXiv:1611.01603, eq. 1."""
+    weight = [*of_query, *of_key, *of_product]
+    return [dot(weight, [*query, *key, *times(query, key)]) for key in keys]
+
+
+def distance(query: Vector, keys: Matrix) -> list[float]:
+    """-|q - k|^2 / sqrt(e). Kim et al. 2021, arXiv:2006.04710, section 3.2."""
+    return [-fsum((a - b) ** 2 for a, b in zip(query, key, strict=True)) / sqrt(len(query)) for key in keys]
+
+
 def additive(query: Vector, keys: Matrix, *, of_query: Matrix, of_key: Matrix, weight: Vector) -> list[float]:
     """w.tanh(q Q + k K) with Q (e_q a), K (e_k a), w (a). Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2."""
     asked = row_times(query, of_query)
@@ -55,3 +66,11 @@ def location(query: Vector, keys: int, *, weight: Matrix) -> list[float]:
     Luong et al. 2015, arXiv:1508.04025, eq. 9.
     """
     return row_times(query, weight)[:keys]
+
+
+def synthesizer(query: Vector, keys: int, *, weight: Matrix, bias: Vector) -> list[float]:
+    """relu(q) W + b, one score for each of the first `keys` positions, with W (e max_length).
+
+    Tay et al. 2020, arXiv:2005.00743, eq. 4; the first map of its two is the one that made q.
+    """
+    return plus(row_times([max(x, 0.0) for x in query], weight), bias)[:keys]

@@ -87,6 +87,17 @@ class Pointwise(Spec):
     divide_by: Literal["visible", "one"] = "visible"
 
 
+class Queries(Spec):
+    """exp(s_qk) / sum_q exp(s_qk), then each row over its sum: the queries compete for the keys.
+
+    Slot attention, Locatello et al. 2020, arXiv:2006.15055, algorithm 1 (who add 1e-8 to the sum; here it is made of
+    logarithms and cannot vanish). Every query takes part in the weights of all others: it is for stacks that read a
+    whole text at once.
+    """
+
+    kind: Literal["queries"] = "queries"
+
+
 class ForwardAttention(Spec):
     """a_k ~ (a'_k + a'_{k-1}) softmax(s)_k, where a' are the last step's weights: a key stays, or the next one follows.
 
@@ -112,7 +123,7 @@ class Monotonic(Spec):
 
 
 Normalizer = Annotated[
-    Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise | ForwardAttention | Monotonic,
+    Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise | Queries | ForwardAttention | Monotonic,
     Kinds("normalizer"),
 ]
 

@@ -46,6 +46,37 @@ class BiasedDot(Spec):
     kind: Literal["biased_dot"] = "biased_dot"
 
 
+class Trilinear(Spec):
+    """w_q.q + w_k.k + w.(q * k) with three vectors a head, q * k feature by feature.
+
+    Seo et al. 2017, arXiv:1611.01603, eq. 1: w.[q; k; q * k] with w cut in three. The query term is the same for every
+    key of a row, so softmax cancels it.
+    """
+
+    kind: Literal["trilinear"] = "trilinear"
+
+
+class Distance(Spec):
+    """-|q - k|^2 / sqrt(d_head): the nearest key weighs most. Kim et al. 2021, arXiv:2006.04710, section 3.2 (L2).
+
+    Unlike a dot product it cannot be raised by longer keys alone. They also tie the maps of query and key, which makes
+    the attention Lipschitz; here the maps are free.
+    """
+
+    kind: Literal["distance"] = "distance"
+
+
+class Synthesizer(Spec):
+    """W relu(q) + b: one score for each key position from the query alone. Tay et al. 2020, arXiv:2005.00743, eq. 4.
+
+    Their dense form, whose first map is the query map of the attention: no key is looked at, and none is made.
+    """
+
+    kind: Literal["synthesizer"] = "synthesizer"
+    max_length: Count
+    """Keys that the table has; a longer input is refused."""
+
+
 class Additive(Spec):
     """w.tanh(Q q + K k), each head with its own Q, K and w. Bahdanau et al. 2015, arXiv:1409.0473, appendix A.1.2."""
 
@@ -98,7 +129,19 @@ class LocationAware(Spec):
 
 
 Score = Annotated[
-    ScaledDot | Dot | Cosine | General | BiasedDot | Additive | Location | Coverage | LocationAware, Kinds("score")
+    ScaledDot
+    | Dot
+    | Cosine
+    | General
+    | BiasedDot
+    | Trilinear
+    | Distance
+    | Additive
+    | Location
+    | Synthesizer
+    | Coverage
+    | LocationAware,
+    Kinds("score"),
 ]
 
 SEQUENTIAL = (Coverage, LocationAware)

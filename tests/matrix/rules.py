@@ -21,6 +21,10 @@ RULES: dict[str, tuple[str, str]] = {
     "grouping": (r"kv_heads must divide heads|leaves \d+", "each kv head serves the same number of query heads"),
     "by-head": (r"by_head", "one value a head"),
     "length": (r"max_length \d+ is less than|has no row", "a table serves only the positions that it has"),
+    "queries": (
+        r"a later query takes its share|no other to compete with",
+        "queries that compete for the keys must all be there: Locatello et al. 2020",
+    ),
     "final-norm": (r"final_norm", "a post-norm stack ends in a norm already"),
     "tied-widths": (r"tie_embeddings|tied", "one matrix has one shape"),
 }

@@ -97,6 +97,7 @@ def transformer(
     """An encoder and a decoder whose three attentions are all of these kinds."""
     attention = {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kernel": kernel}
     cross = "full" if "document" in mask or "q_length" in mask or "causal" in mask else mask
+    written = "softmax" if normalizer in catalogue.READERS_ONLY else normalizer
     ahead = parse(mask).causal(length=32) is not None
     model = {
         "d_model": 12,
@@ -114,7 +115,7 @@ def transformer(
         "decoder": {
             "layers": [{"repeat": layers, "share": share}] if share != "none" else layers,
             "order": read(order),
-            "attention": {"mask": "causal" if ahead else mask},
+            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)},
             "cross_attention": {"mask": cross},
         },
     }
@@ -219,9 +220,13 @@ def recurrents() -> dict[str, str]:
         way = "forward" if name == "copy" else "both"
         found[f"bridge {name}"] = recurrent(bridge=kind, direction=way, cell="lstm")
     for name, score in catalogue.SCORES.items():
-        maps = "none" if name in ("general", "additive", "location") else "[query, key]"
+        maps = "none" if name in ("general", "additive", "location", "synthesizer") else "[query, key]"
         found[f"score {name}"] = recurrent(score=score, heads=f"{{heads: 2, d_head: 4, projections: {maps}}}")
-    found |= {f"normalizer {name}": recurrent(normalizer=kind) for name, kind in catalogue.NORMALIZERS.items()}
+    found |= {
+        f"normalizer {name}": recurrent(normalizer=kind)
+        for name, kind in catalogue.NORMALIZERS.items()
+        if name not in catalogue.READERS_ONLY
+    }
     for name, score in catalogue.SEQUENTIAL_SCORES.items():
         found[f"score {name}"] = recurrent(score=score, heads="{heads: 2, d_head: 4, projections: none}")
     for name, kind in catalogue.SEQUENTIAL_NORMALIZERS.items():

@@ -70,6 +70,7 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         bias=bias_of(module.position),
         turn=turn_of(module.position),
         steps=steps_of(module),
+        joint=reference_normalizers.over_queries if module.normalizer.joins_queries else None,
     )
 
 
@@ -110,6 +111,14 @@ def score_of(score: scores.Score) -> Score:
             case scores.Additive():
                 weights = {"of_query": own["query"][head], "of_key": own["key"][head], "weight": own["weight"][head]}
                 return reference_scores.additive(query, keys, **weights)
+            case scores.Trilinear():
+                weights = {"of_query": own["query"][head], "of_key": own["key"][head]}
+                return reference_scores.trilinear(query, keys, **weights, of_product=own["product"][head])
+            case scores.Distance():
+                return reference_scores.distance(query, keys)
+            case scores.Synthesizer():
+                weights = {"weight": own["weight"][head], "bias": own["bias"][head]}
+                return reference_scores.synthesizer(query, len(keys), **weights)
             case scores.Location():
                 return reference_scores.location(query, len(keys), weight=own["weight"][head])
             case scores.Product():
@@ -122,7 +131,7 @@ def score_of(score: scores.Score) -> Score:
 def normalizer_of(normalizer: Normalizer, head: int) -> Callable[[Numbers], Numbers]:
     """A normalizer of the reference like a module in evaluation."""
     match normalizer:
-        case normalizers.Softmax():
+        case normalizers.Softmax() | normalizers.Queries():  # of queries, `outputs` tells all rows at once
             return reference_normalizers.softmax
         case normalizers.Sum():
             return partial(reference_normalizers.plain_sum, activation=normalizer.activation)

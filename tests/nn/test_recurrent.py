@@ -11,8 +11,8 @@ from attncli.nn.model import Model
 from attncli.nn.readouts import MaxoutReadout, Readout
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.scores import Coverage
 from attncli.nn.sequential import ForwardAttention, SequentialNormalizer
+from attncli.nn.trailed import Coverage
 from attncli.reference import sequential
 from attncli.reference.attention import mix
 from attncli.reference.recurrent import CellWeights, gated, gru_cell, lstm_cell, maxout, rnn_cell, sigmoid

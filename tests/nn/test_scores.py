@@ -5,10 +5,13 @@ import math
 import pytest
 import torch
 
+from attncli.maps.check import take
 from attncli.nn.attention import Attention
 from attncli.nn.initial import initialise
-from attncli.nn.scores import Cosine, Location, Pair, Product, ScaledDot, Score
+from attncli.nn.scores import Cosine, Distance, Location, Pair, Product, ScaledDot, Score
+from attncli.nn.view import Record, view_of_self
 from attncli.spec.model import FanIn
+from attncli.streams import stream
 from tests import catalogue
 from tests.nn.oracle import attention
 
@@ -67,7 +70,16 @@ def test_a_score_keeps_the_dtype_of_its_query(kind):
 
 def test_products_are_the_scores_that_a_fused_kernel_may_serve():
     fused = {name for name, kind in catalogue.SCORES.items() if isinstance(attention(score=kind).score, Product)}
-    assert fused == {"scaled_dot", "scaled_dot, learned", "dot", "cosine", "cosine, fixed", "general"}
+    assert fused == {
+        "scaled_dot",
+        "scaled_dot, learned",
+        "dot",
+        "cosine",
+        "cosine, fixed",
+        "general",
+        "trilinear",
+        "distance",
+    }
 
 
 def test_a_learned_scale_starts_at_one_over_the_root_of_the_width():
@@ -110,3 +122,46 @@ def test_no_score_is_left_undrawn(kind):
                 parameter.fill_(torch.nan)
         initialise(module, FanIn(), depths={})
     assert all(parameter.isfinite().all() for parameter in module.parameters())
+
+
+def test_synthesizer_starts_without_a_bias():
+    module: Attention = attention(score=catalogue.SCORES["synthesizer"])
+    initialise(module, FanIn(), depths={})
+    assert (module.score.bias == 0).all()
+    assert (module.score.weight != 0).any()
+
+
+@pytest.mark.parametrize("name", ["trilinear", "distance"])
+@pytest.mark.parametrize("mask", ["full", "causal", "k < q", "window(around=1)"])
+@pytest.mark.parametrize("steps", ["{}", "{sink: learned}"])
+def test_products_of_wider_vectors_are_served_by_the_fused_kernel(name, mask, steps):
+    tokens = stream([[1] * 5, [1] * 3], pad=0)
+    x, found = torch.randn(2, 5, 12, dtype=torch.float64), []
+    for kernel in ("auto", "reference"):
+        heads = "{heads: 4, kv_heads: 2, d_head: 6}"
+        module = attention(score=name, mask=mask, kernel=kernel, heads=heads, steps=steps).train()
+        used = module.plan(device="cpu", dtype="float64", training=True).kernel
+        assert used == ("fused" if kernel == "auto" else "reference")
+        own = x.clone().requires_grad_()
+        output = module(own, own, view_of_self(tokens))[tokens.real]
+        output.square().sum().backward()
+        found.append((output, own.grad, *(parameter.grad for parameter in module.parameters())))
+        records: list[Record] = []
+        with torch.no_grad():
+            module.eval()(x, x, view_of_self(tokens, records.append))
+        assert records[0].output.shape == (2, 4, 5, 6)
+        taken = take(records[0])
+        real = taken.query_real[:, None].expand(2, 4, 5)
+        assert (taken.output_error <= taken.output_tolerance[:, None, None])[real].all()
+        assert (taken.row_error <= taken.row_tolerance[:, None, None])[real].all()
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+def test_distance_is_zero_at_the_query_itself_and_negative_elsewhere():
+    module = Distance(d_head=6)
+    one = pair(module)
+    own = one._replace(key=module.read(one.query))
+    logits = module(own)
+    assert logits.diagonal(dim1=2, dim2=3).abs().max() < 1e-12
+    assert (logits < 1e-12).all()

@@ -105,7 +105,10 @@ help: did you mean 'bleu'?
 13 faults in s.yaml"""
 
 HEADS = "`model.attention`, `model.cross_attention` or `task.pooling`"
-SCORES = "scaled_dot, dot, cosine, general, biased_dot, additive or location"
+SCORES = (
+    "scaled_dot, dot, cosine, general, biased_dot, trilinear, distance, additive, location, synthesizer, coverage or "
+    "location_aware"
+)
 
 
 def of_model(body: str, rest: str = "") -> str:

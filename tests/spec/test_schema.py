@@ -117,5 +117,6 @@ def test_defaults_and_words_are_those_of_the_classes():
     assert "1/sqrt(4000 d_model)" in train["learning_rate"]["description"]
     assert "share one optimizer step" in named["training.TokenBatch"]["properties"]["accumulate"]["description"]
     assert set(named["score"]["anyOf"][0]["enum"]) == {
-        "scaled_dot", "dot", "cosine", "general", "biased_dot", "additive",
+        "scaled_dot", "dot", "cosine", "general", "biased_dot", "trilinear", "distance", "additive",
+        "coverage", "location_aware",
     }  # fmt: skip

@@ -48,5 +48,5 @@ def absent(record: type[MultiHead]) -> set[str]:
 
 
 def test_every_step_has_a_line_in_the_catalogue():
-    assert absent(MultiHead) == set(STEPS)
+    assert absent(MultiHead) - {"span"} == set(STEPS)  # spans have lines of their own
     assert set(STEPS) == {key for line in catalogue.STEPS.values() for key in read(line)} - {"normalizer"}

@@ -24,6 +24,11 @@ class Call(NamedTuple):
     ahead: int = 0
 
 
+def widened(value: Tensor, extra: int) -> Tensor:
+    """Values with features of 0 behind them, as wide as keys that a score makes wider; outputs are cut again."""
+    return F.pad(value, (0, extra)) if extra else value
+
+
 def with_sink(call: Call, sink: Tensor) -> Call:
     """The same call with a logit of each head (h) that takes its share: one more key in front, whose value is 0.
 

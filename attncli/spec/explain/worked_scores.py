@@ -5,7 +5,7 @@ from math import exp, log, tanh
 
 from attncli.reference import normalizers, scores
 from attncli.reference.attention import mix
-from attncli.reference.vectors import dot, length, plus, row_times
+from attncli.reference.vectors import dot, length, plus, row_times, times
 from attncli.spec.base import Spec
 from attncli.spec.explain import worked_sequential
 from attncli.spec.explain.entries import Step
@@ -17,12 +17,26 @@ from attncli.spec.normalizers import (
     Hard,
     Monotonic,
     Pointwise,
+    Queries,
     Sigmoid,
     Softmax,
     Sparsemax,
     Sum,
 )  # fmt: skip
-from attncli.spec.scores import Additive, BiasedDot, Cosine, Coverage, Dot, General, Location, LocationAware, ScaledDot
+from attncli.spec.scores import (
+    Additive,
+    BiasedDot,
+    Cosine,
+    Coverage,
+    Distance,
+    Dot,
+    General,
+    Location,
+    LocationAware,
+    ScaledDot,
+    Synthesizer,
+    Trilinear,
+)
 
 QUERY = [1.0, 0.5]
 KEYS = [[1.0, 0.0], [0.5, 2.0], [1.0, 1.0]]
@@ -106,6 +120,38 @@ def _location() -> Parts:
     yield found
 
 
+def _trilinear() -> Parts:
+    of_query, of_key, of_product = [2.0, 1.0], [0.0, 0.5], [1.0, -1.0]
+    yield Step("w_q", of_query)
+    yield Step("w_k", of_key)
+    yield Step("w", of_product)
+    yield Step("w_q.q, the same for every key", dot(of_query, QUERY))
+    yield Step("w_k.k", [dot(of_key, key) for key in KEYS])
+    yield Step("q * k", [times(QUERY, key) for key in KEYS])
+    yield Step("w.(q * k)", [dot(of_product, times(QUERY, key)) for key in KEYS])
+    found = scores.trilinear(QUERY, KEYS, of_query=of_query, of_key=of_key, of_product=of_product)
+    yield Step("scores = w_q.q + w_k.k + w.(q * k)", found)
+    yield found
+
+
+def _distance() -> Parts:
+    yield Step("|q - k|^2", [sum((a - b) ** 2 for a, b in zip(QUERY, key, strict=True)) for key in KEYS])
+    yield Step("  as |q|^2 - 2 q.k + |k|^2", [dot(QUERY, QUERY) - 2 * dot(QUERY, key) + dot(key, key) for key in KEYS])
+    found = scores.distance(QUERY, KEYS)
+    yield Step("scores = -|q - k|^2 / sqrt(2)", found)
+    yield found
+
+
+def _synthesizer() -> Parts:
+    query, bias = [1.0, -0.5], [0.0, 0.2, 0.1, 0.0]
+    yield Step("W, a column for each of max_length = 4 positions", TABLE)
+    yield Step("b", bias)
+    yield Step("relu(q) for q = [1, -0.5]", [max(x, 0.0) for x in query])
+    found = scores.synthesizer(query, len(KEYS), weight=TABLE, bias=bias)
+    yield Step("scores = relu(q) W + b at positions 0, 1, 2", found)
+    yield found
+
+
 SCORES: dict[type[Spec], Callable[[], Parts]] = {
     ScaledDot: _scaled_dot,
     Dot: _dot,
@@ -114,6 +160,9 @@ SCORES: dict[type[Spec], Callable[[], Parts]] = {
     BiasedDot: _biased_dot,
     Additive: _additive,
     Location: _location,
+    Trilinear: _trilinear,
+    Distance: _distance,
+    Synthesizer: _synthesizer,
     Coverage: lambda: worked_sequential.coverage(QUERY, KEYS),
     LocationAware: lambda: worked_sequential.location_aware(QUERY, KEYS),
 }
@@ -205,6 +254,17 @@ def _pointwise() -> Iterator[Step]:
     yield Step("softmax, for comparison", normalizers.softmax(ROW))
 
 
+def _queries() -> Iterator[Step]:
+    scores, seen = [ROW, [0.2, 1.4, -0.6, 0.0]], [[True] * len(ROW)] * 2
+    yield Step("scores of another query", scores[1])
+    columns = [normalizers.softmax(column) for column in zip(*scores, strict=True)]
+    shares = [list(row) for row in zip(*columns, strict=True)]
+    yield Step("each key shared out among the queries by softmax", shares)
+    yield Step("  what each query got", [sum(row) for row in shares])
+    yield Step("weights = share / what the query got", normalizers.over_queries(scores, seen))
+    yield Step("softmax over the keys, for comparison", normalizers.softmax(ROW))
+
+
 NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Softmax: _softmax,
     Sum: _sum,
@@ -214,6 +274,7 @@ NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Gumbel: _gumbel,
     Sigmoid: _sigmoid,
     Pointwise: _pointwise,
+    Queries: _queries,
     ForwardAttention: worked_sequential.forward,
     Monotonic: worked_sequential.monotonic,
 }

@@ -5,17 +5,27 @@ from collections.abc import Iterator
 from attncli.spec.base import Fault
 from attncli.spec.masks.predicates import Causal, Same
 from attncli.spec.masks.rules import mask_faults
-from attncli.spec.normalizers import Softmax
+from attncli.spec.normalizers import Queries, Softmax
 from attncli.spec.positions import NoPosition
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules import sequential, steps
 from attncli.spec.rules.sections import Site
-from attncli.spec.scores import BiasedDot, Cosine, Dot, General, Location, ScaledDot
+from attncli.spec.scores import (
+    BiasedDot,
+    Cosine,
+    Distance,
+    Dot,
+    General,
+    Location,
+    ScaledDot,
+    Synthesizer,
+    Trilinear,
+)
 from attncli.spec.spans import NoSpan
 
-COMPARED = (ScaledDot, Dot, Cosine, BiasedDot)
+COMPARED = (ScaledDot, Dot, Cosine, BiasedDot, Trilinear, Distance)
 """Scores that multiply a query with a key feature by feature."""
-PRODUCTS = (ScaledDot, Dot, Cosine, General)
+PRODUCTS = (ScaledDot, Dot, Cosine, General, Trilinear, Distance)
 """Scores that the fused kernel computes: a dot product of something made of each side."""
 MOST_TRIED = 32768
 """Tokens of the rows in which a mask is tried pair by pair where no proof is found."""
@@ -26,6 +36,7 @@ def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     yield from _widths(site)
     yield from _score(site)
     yield from _kernel(site)
+    yield from _normalizer(site, writes=writes)
     yield from sequential.faults(site)
     yield from _span(site)
     yield from steps.faults(site)
@@ -83,11 +94,24 @@ def _widths(site: Site) -> Iterator[Fault]:
 
 def _score(site: Site) -> Iterator[Fault]:
     score = site.attention.score
-    if isinstance(score, Location) and score.max_length < site.k_length:
+    if isinstance(score, (Location, Synthesizer)) and score.max_length < site.k_length:
         read = site.source or site.name
         rule = f"max_length {score.max_length} is less than the max_length of '{read}', {site.k_length}"
         help = f"write max_length: {site.k_length} here, or max_length: {score.max_length} on '{read}'"
         yield Fault((*site.where, "score", "max_length"), rule, help)
+
+
+def _normalizer(site: Site, *, writes: bool) -> Iterator[Fault]:
+    if not isinstance(site.attention.normalizer, Queries):
+        return
+    where, help = (*site.where, "normalizer"), "write softmax, or another one that weighs each query alone"
+    if writes:
+        rule = f"under 'queries' a later query takes its share of the keys, and '{site.name}' writes token by token"
+        yield Fault(where, rule, help)
+    elif site.attention.mask.causal(heads=site.attention.heads) is None:
+        text = site.attention.mask.text
+        rule = f"under 'queries' a later query takes its share of the keys, which '{text}' is to prevent"
+        yield Fault(where, rule, help)
 
 
 def _span(site: Site) -> Iterator[Fault]:

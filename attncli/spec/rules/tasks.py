@@ -6,11 +6,12 @@ from attncli.spec.base import Fault
 from attncli.spec.data import Data, Generated
 from attncli.spec.inputs import Tokens
 from attncli.spec.model import Model, Stack
+from attncli.spec.normalizers import Queries
 from attncli.spec.recurrent import Backward, Forward, Recurrent
 from attncli.spec.rules import sequential
 from attncli.spec.rules.sections import WRITERS, width
 from attncli.spec.rules.stacks import reads
-from attncli.spec.scores import Location
+from attncli.spec.scores import Location, Synthesizer
 from attncli.spec.stacks import Transformer
 from attncli.spec.tasks import (
     FIELDS,
@@ -118,7 +119,10 @@ def _pooling(task: Classification, stack: Stack) -> Iterator[Fault]:
             yield Fault((*where, "heads"), rule, "write heads that divide it")
         for fault in sequential.at_once(pooling.score, pooling.normalizer, "a pooling attends once"):
             yield Fault((*where, *fault.where), fault.rule, fault.help)
-        if isinstance(pooling.score, Location) and pooling.score.max_length < stack.max_length:
+        if isinstance(pooling.normalizer, Queries) and pooling.queries == 1:
+            rule = "one query has no other to compete with: every key would weigh the same"
+            yield Fault((*where, "normalizer"), rule, "write queries: 2 or more, or another normalizer")
+        if isinstance(pooling.score, (Location, Synthesizer)) and pooling.score.max_length < stack.max_length:
             rule = f"max_length is less than that of '{task.stack}', {stack.max_length}"
             yield Fault((*where, "score", "max_length"), rule, f"write max_length: {stack.max_length}")
 

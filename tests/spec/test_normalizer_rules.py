@@ -1,0 +1,49 @@
+"""Normalizers that would look ahead, or do nothing, are refused where they are written."""
+
+import pytest
+
+from tests.spec.reports import refused, unmarked, whole
+
+HELP = "write softmax, or another one that weighs each query alone"
+AHEAD = "a later query takes its share of the keys"
+
+
+@pytest.mark.parametrize("key", ["attention", "cross_attention"])
+def test_queries_do_not_compete_in_a_stack_that_writes(key):
+    text = (
+        "name: x\ntask: seq2seq\nmodel:\n  encoder: {layers: 1}\n"
+        f"  decoder: {{layers: 1, {key}: {{normalizer: ▸queries}}}}\n"
+    )
+    if key == "attention":  # which cross_attention starts from
+        text = text.replace("queries}}", "queries}, cross_attention: {normalizer: softmax}}")
+    rule = f"normalizer: under 'queries' {AHEAD}, and 'decoder' writes token by token"
+    assert refused(unmarked(text)) == whole(text, (rule, HELP))
+
+
+def test_queries_do_not_compete_under_a_causal_mask():
+    text = (
+        "name: x\ntask: tagging\nmodel:\n  encoder: {layers: 1, attention: {normalizer: ▸queries, "
+        "mask: causal & window(before=3)}}\n"
+    )
+    rule = f"normalizer: under 'queries' {AHEAD}, which 'causal & window(before=3)' is to prevent"
+    assert refused(unmarked(text)) == whole(text, (rule, HELP))
+
+
+def test_one_query_has_no_other_to_compete_with():
+    text = (
+        "name: x\ntask: {kind: classification, pooling: {kind: attention, normalizer: ▸queries}}\n"
+        "model:\n  encoder: {layers: 1, attention: {normalizer: queries}}\n"
+    )
+    rule = "normalizer: one query has no other to compete with: every key would weigh the same"
+    assert refused(unmarked(text)) == whole(text, (rule, "write queries: 2 or more, or another normalizer"))
+
+
+@pytest.mark.parametrize(("written", "says"), [
+    ("{kind: entmax, alpha: 1}", "alpha"),
+    ("{kind: gumbel, temperature: 0}", "temperature"),
+    ("{kind: sigmoid, offset: visible}", "offset"),
+    ("{kind: pointwise, activation: gelu}", "activation"),
+])  # fmt: skip
+def test_what_a_normalizer_cannot_take_is_refused_at_its_key(written, says):
+    text = f"name: x\ntask: tagging\nmodel: {{encoder: {{layers: 1, attention: {{normalizer: {written}}}}}}}\n"
+    assert f": {says}: " in refused(text)
