@@ -1,0 +1,93 @@
+"""The models of specs/papers: each builds without a note, has its published parameters, keeps the laws when small."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from attncli.checking.certificate import certify
+from attncli.checking.laws import LAWS
+from attncli.nn.model import build_model, token_fields
+from attncli.spec.load import Loaded, load_spec
+from attncli.spec.sizes import sizes_of
+
+ROOT = Path(__file__).parents[2]
+PAPERS = {path.stem: path for path in sorted((ROOT / "specs" / "papers").glob("*.yaml"))}
+HELD = [law for law in LAWS if law.name in ("causality", "cache", "padding")]
+"""What each of them is tried for; `attncli check` tries the rest."""
+
+TRANSFORMERS = "the model of that name in transformers 5, built with the published sizes"
+COUNTS = {
+    "bart-base": (139_420_416, TRANSFORMERS),
+    "bloom-560m": (559_214_592, TRANSFORMERS),
+    "falcon-7b": (6_921_720_704, TRANSFORMERS),
+    "gemma-2b": (2_506_172_416, TRANSFORMERS),
+    "gemma-3-1b": (999_885_952, TRANSFORMERS),
+    "gpt-j-6b": (6_050_882_784, TRANSFORMERS),
+    "llama-2-7b": (6_738_415_616, TRANSFORMERS),
+    "mistral-7b": (7_241_732_096, TRANSFORMERS),
+    "modernbert-base": (149_655_232, TRANSFORMERS),
+    "nemotron-4-15b": (15_628_775_424, TRANSFORMERS),
+    "olmo-2-7b": (7_298_617_344, TRANSFORMERS),
+    "opt-125m": (125_239_296, TRANSFORMERS),
+    "phi-2": (2_779_683_840, TRANSFORMERS),
+    "pythia-160m": (162_322_944, "85,056,000 in table 1 of arXiv:2304.01373, and two embeddings of 50,304 x 768"),
+    "qwen2-7b": (7_615_616_512, TRANSFORMERS),
+    "qwen3-8b": (8_190_735_360, TRANSFORMERS),
+    "smollm3-3b": (3_075_098_624, TRANSFORMERS),
+    "t5-base": (222_903_552, TRANSFORMERS),
+    "talking-heads": (222_903_552, "t5-base, which it changes"),
+}
+"""Parameters as published, and where."""
+
+APART = {
+    "bart-base": -2 * 2 * 768,  # a table of positions begins at 2, in each stack
+    "opt-125m": -2 * 768,  # the table of positions begins at 2
+    "talking-heads": 36 * 2 * 12 * 12,  # the matrices that mix the heads
+}
+"""What is known to be different, and said in the spec."""
+
+
+@cache
+def loaded(name: str) -> Loaded:
+    return load_spec(PAPERS[name])
+
+
+every_paper = pytest.mark.parametrize("name", PAPERS)
+
+
+def test_there_are_papers():
+    assert len(PAPERS) >= 40
+    assert set(APART) <= set(COUNTS) <= set(PAPERS)
+
+
+@every_paper
+def test_it_opens_with_its_command_and_its_paper(name):
+    lines = PAPERS[name].read_text(encoding="utf-8").splitlines()
+    assert lines[:4] == [
+        "# yaml-language-server: $schema=../../docs/schema.json",
+        "#",
+        f"#   attncli build specs/papers/{name}.yaml",
+        "#",
+    ]
+    assert re.search(r"\b(19|20)\d\d\b", lines[4]), "the year of the paper"
+    assert loaded(name).run.name == name
+    assert loaded(name).notes == ()
+
+
+@every_paper
+def test_it_builds_with_the_published_parameters(name):
+    run = loaded(name).run
+    model = build_model(run, sizes_of(run, token_fields(run)), device="meta")
+    found = sum(parameter.numel() for parameter in model.parameters())
+    if name in COUNTS:
+        assert found == COUNTS[name][0] + APART.get(name, 0)
+        assert f"{COUNTS[name][0]:,}" in PAPERS[name].read_text(encoding="utf-8")
+
+
+@every_paper
+def test_it_keeps_the_laws_when_small(name):
+    assert len(HELD) == 3
+    certificate = certify(loaded(name), laws=HELD)
+    assert certificate.holds, "\n".join(certificate.lines())
