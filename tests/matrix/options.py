@@ -6,7 +6,7 @@ added to the language enter by themselves; what stands here by hand is only valu
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attncli.spec.attention import MultiHead
@@ -70,8 +70,10 @@ def transformer_options() -> list[Option]:
     found += _keys("stack", stack, ())
     for name in ("feedforward", "input"):
         found += _values(name, stack[name], (name,))
-        for kind in _kinds(stack[name])[:1]:
-            found += _keys(name, keys_of(kind), (name,))
+        first, *others = [keys_of(kind) for kind in _kinds(stack[name])]
+        for option in _keys(name, first, (name,)):
+            own = any(option.key.split(".")[1] not in keys for keys in others)  # a key that the kind must be chosen for
+            found.append(replace(option, key=name) if own else option)
     found += [Option(f"mask {mask}", "mask", {"decoder": {"attention": {"mask": mask}}}) for mask in CAUSAL_MASKS]
     found += [
         Option(f"mask {mask}", "encoder mask", {"encoder": {"attention": {"mask": mask}}}) for mask in ENCODER_MASKS

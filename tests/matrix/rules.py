@@ -7,26 +7,38 @@ import re
 
 RULES: dict[str, tuple[str, str]] = {
     "no-effect": (
-        r"nothing reads this|no stack reads this|changes nothing",
+        r"nothing reads this|no stack reads this|changes nothing|leaves no place for it|in a norm already|"
+        r"the factor is 1 up to|every key would weigh the same|there is one layer|has no residual branch",
         "a key that nothing reads would do nothing",
     ),
-    "rotary-even": (
-        r"features turn in pairs|d_rotary \d+ is wider than a head",
-        "features turn in pairs, within a head",
+    "fields-of-a-kind": (r"is a key of kind", "a field belongs to the kind whose equation has it"),
+    "pairs-of-features": (
+        r"turns? pairs? of features|turn in pairs|d_rotary \d+ is wider|pair sines with cosines",
+        "a rotation turns two features, within a head",
     ),
     "widths": (
-        r"queries and keys of one width|a head is \d+ wide|mixes \d+ features|must give the \d+|do not divide the",
-        "without a map the states themselves are query, key, value or output, as wide as they are",
+        r"queries and keys of one width|a head is \d+ wide|mixes \d+ features|must give the \d+|do(es)? not divide",
+        "without a map the states themselves are query, key, value or output; parts of a vector are alike",
     ),
-    "grouping": (r"kv_heads must divide heads|leaves \d+", "each kv head serves the same number of query heads"),
-    "by-head": (r"by_head", "one value a head"),
-    "length": (r"max_length \d+ is less than|has no row", "a table serves only the positions that it has"),
-    "queries": (
-        r"a later query takes its share|no other to compete with",
-        "queries that compete for the keys must all be there: Locatello et al. 2020",
+    "grouping": (r"kv_heads must divide heads", "each kv head serves the same number of query heads"),
+    "by-head": (r"by_head gives", "one value a head"),
+    "length": (r"max_length \d+ is (less|more) than|max_length is less", "a table serves the positions that it has"),
+    "tied-widths": (r"tie_embeddings", "one matrix has one shape"),
+    "state-shape": (r"cannot be copied into", "a state is copied into one of its own shape"),
+    "shares": (
+        r"need not sum to one|shares of one|a part of$|that a sink could take",
+        "coverage, copying and sinks take parts of rows that sum to one (Tu 2016, See 2017, Xiao 2024)",
     ),
-    "final-norm": (r"final_norm", "a post-norm stack ends in a norm already"),
-    "tied-widths": (r"tie_embeddings|tied", "one matrix has one shape"),
+    "step-by-step": (
+        r"reads the weights of (earlier steps|the last step)|attends while it writes|length, which is unknown",
+        "weights of earlier steps exist only where steps follow each other (Chorowski 2015, Zhang 2018)",
+    ),
+    "joint-rows": (r"a later query takes its share", "a weight that later queries decide is no causal one"),
+    "mixed-masks": (r"after they are mixed, a head has weights where", "heads that mix see what any of them sees"),
+    "context-gate": (r"without cross_attention there is no context", "a context gate weighs a context (Tu 2017)"),
+    "deepnorm": (r"deepnorm is norm\(alpha x \+ f\)", "Wang et al. 2022 define it for post-norm"),
+    "one-norm": (r"side by side are branches", "branches side by side read one normed input (Wang 2021)"),
+    "first-token": (r"has seen the first token only", "a pooled causal state must have seen the text"),
 }
 """Name, the words by which a refusal is known, the reason."""
 
