@@ -127,6 +127,12 @@ STEPS = {
     "sink, zero": "{sink: zero}",
     "sink, sparsemax": "{sink: learned, normalizer: sparsemax}",
     "sink, talking heads": "{sink: learned, talking_heads: both}",
+    "select": "{select: {kind: top, keys: 2}}",
+    "select, sink": "{select: {kind: top, keys: 1}, sink: learned, talking_heads: before}",
+    "persistent": "{persistent: 3}",
+    "persistent, others": "{persistent: 1, select: {kind: top, keys: 2}, sink: learned, talking_heads: after}",
+    "span": "{span: {kind: adaptive, maximum: 3, ramp: 2, loss: 0.01}}",
+    "span, others": "{span: {kind: adaptive, maximum: 4, ramp: 9}, persistent: 2, sink: learned, talking_heads: after}",
     "context_norm": "{context_norm: {kind: layer_norm, epsilon: 1.0e-3}}",
     "head_scale": "{head_scale: learned}",
     "gate": "{gate: sigmoid}",
@@ -135,6 +141,15 @@ STEPS = {
     "length_temperature: {kind: llama4, scale: 0.4, floor: 2}, sink: learned, head_scale: learned, gate: sigmoid}",
 }
 """Keys of an attention of several heads that ask for a step between its maps."""
+
+BETWEEN = {
+    "value_residual": "[{}, {}, {}]",
+    "value_residual, shared": "[{repeat: 3, share: all}]",
+    "kv_from": "[{name: lender}, {attention: {kv_from: lender}}, {attention: {kv_from: lender, qk_norm: rms_norm}}]",
+    "kv_from, groups": "[{repeat: 2, layers: [{name: lender}, {attention: {kv_from: lender, persistent: 2}}]}]",
+    "kv_from, cross": "[{name: one}, {name: two}, {attention: {kv_from: one}, cross_attention: {kv_from: two}}]",
+}
+"""Layers that hand keys or values to later ones."""
 
 ABSOLUTE = {
     "none": "none",

@@ -16,7 +16,10 @@ WIDTHS = ("d_model", "d_head", "d_value", "d_rotary", "q_rank", "kv_rank")
 """Widths that divide each other."""
 FREE = {"d_ff": 12, "d_hidden": 8, "d_embedding": 6, "channels": 4, "features": 8}
 """Widths that nothing else must divide, with the most that they keep."""
-COUNTS = {"vocabulary": 23, "max_length": 32, "experts": 6, "persistent": 2, "learned_tokens": 2}
+COUNTS = {
+    "vocabulary": 23, "max_length": 32, "experts": 6, "persistent": 2, "learned_tokens": 2, "floor": 2, "keys": 3,
+    "maximum": 4, "ramp": 3,
+}  # fmt: skip
 """Numbers, with the most that they keep."""
 LAYERS = 2
 LONGEST = 12

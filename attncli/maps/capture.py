@@ -32,6 +32,8 @@ class Ends(NamedTuple):
     stack: str
     queries: str | None
     keys: str
+    ahead: int = 0
+    """Learned keys in front of those that are read."""
 
 
 class Recorder:
@@ -54,17 +56,18 @@ def ends_of(model: Model) -> dict[str, Ends]:
             for layer in stack.each_layer():
                 for child, branch in layer.branches():
                     if isinstance(branch.body, Attention):
-                        found[branch.body.address] = _ends(model, name, layer.sources.get(child))
+                        found[branch.body.address] = _ends(model, name, layer.sources.get(child), branch.body)
         elif (attention := getattr(stack, "attention", None)) is not None:
-            found[attention.address] = _ends(model, name, next(iter(stack.sources()), None))
+            found[attention.address] = _ends(model, name, next(iter(stack.sources()), None), attention)
     for address in model.attentions():
         found.setdefault(address, Ends("pooling", "head", None, model.stacks[model.head_stack].field))
     return found
 
 
-def _ends(model: Model, name: str, source: str | None) -> Ends:
+def _ends(model: Model, name: str, source: str | None, attention: Attention) -> Ends:
     own = model.stacks[name].field
-    return Ends("self" if source is None else "cross", name, own, own if source is None else model.stacks[source].field)
+    read = own if source is None else model.stacks[source].field
+    return Ends("self" if source is None else "cross", name, own, read, attention.ahead)
 
 
 @torch.inference_mode()
@@ -87,7 +90,7 @@ def capture_forced(
 def _forced(taken: list[Taken], ends: Ends, batch: Batch, row: int, pieces: Pieces, labels: str | None) -> AttentionMap:
     """One row's map; a decoder that walks gives its queries one by one."""
     parts = [Part.of(one, row) for one in taken]
-    queries, keys = tokens_of(batch, ends.queries, row, pieces), tokens_of(batch, ends.keys, row, pieces)
+    queries, keys = tokens_of(batch, ends.queries, row, pieces), keys_of(batch, ends, row, pieces)
     writes = None
     if labels is not None and ends.queries == labels:
         writes = named(batch["labels"], labels, row, pieces)
@@ -152,8 +155,28 @@ def joined(
         by_design=first.by_design,
     )
     return AttentionMap(
-        first.address, ends.kind, queries, keys, weights.numpy(), proof, first.kernel, first.dtype, writes, steps
+        first.address,
+        ends.kind,
+        queries,
+        keys,
+        weights.numpy(),
+        proof,
+        first.kernel,
+        first.dtype,
+        writes,
+        steps,
+        ends.ahead,
     )
+
+
+def keys_of(batch: Batch, ends: Ends, row: int, pieces: Pieces) -> tuple[str, ...]:
+    """Names of the keys of one row: learned ones, then real tokens."""
+    return (*learned(ends), *tokens_of(batch, ends.keys, row, pieces))
+
+
+def learned(ends: Ends) -> tuple[str, ...]:
+    """Names of the keys that stand in front of those that are read."""
+    return tuple(f"persistent {place}" for place in range(ends.ahead))
 
 
 def tokens_of(batch: Batch, field: str | None, row: int, pieces: Pieces) -> tuple[str, ...]:

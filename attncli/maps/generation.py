@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from attncli.maps.capture import Ends, Part, Pieces, Recorder, ends_of, joined, tokens_of
+from attncli.maps.capture import Ends, Part, Pieces, Recorder, ends_of, joined, keys_of, learned, tokens_of
 from attncli.maps.check import Taken
 from attncli.maps.record import AttentionMap
 from attncli.nn.model import Model
@@ -103,7 +103,7 @@ def _maps(
         if end.stack == model.head_stack:
             maps.append(_stitched(taken, end, batch, row, text, pieces))
         else:
-            queries, keys = (tokens_of(batch, field, row, pieces) for field in (end.queries, end.keys))
+            queries, keys = tokens_of(batch, end.queries, row, pieces), keys_of(batch, end, row, pieces)
             maps.append(joined([Part.of(one, row) for one in taken], taken[0], end, queries=queries, keys=keys))
     return tuple(maps)
 
@@ -117,7 +117,7 @@ def _stitched(taken: list[Taken], ends: Ends, batch: Batch, row: int, text: Text
             parts.append(Part.of(one, text.row_of(place)))
         place += one.weights.shape[2]
     queries = tuple(pieces(ends.queries, text.read))
-    keys = queries if ends.kind == "self" else tokens_of(batch, ends.keys, row, pieces)
+    keys = (*learned(ends), *queries) if ends.kind == "self" else keys_of(batch, ends, row, pieces)
     writes = tuple(pieces(ends.queries, [*text.prompt[1:], *text.written]))
     steps = tuple(max(0, place - len(text.prompt) + 1) for place in range(len(text.read)))
     return joined(parts, taken[0], ends, queries=queries, keys=keys, writes=writes, steps=steps)

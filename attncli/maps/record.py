@@ -87,6 +87,8 @@ class AttentionMap:
     """The token that each query predicted (generation) or had to predict (forced); None where nothing is written."""
     steps: tuple[int, ...] | None = None
     """The call of the model in which each query was computed; None where one call computed them all."""
+    ahead: int = 0
+    """Keys in front that are learned and stand at no place."""
 
     @property
     def heads(self) -> int:

@@ -35,6 +35,8 @@ def statistics(attention: AttentionMap) -> dict[str, Numbers]:
     total = weights.sum(-1)
     seen = total > 0  # (h q)
     weights = weights / np.where(seen, total, 1.0)[:, :, None]
+    own = weights[:, :, attention.ahead :]  # of the keys that stand at a place
+    keys = own.shape[2]
     away = np.abs(_places(attention.kind, queries, keys)[:, None] - np.arange(keys)[None, :])  # (q k)
 
     def mean(rows: Numbers) -> Numbers:
@@ -46,9 +48,9 @@ def statistics(attention: AttentionMap) -> dict[str, Numbers]:
     return {
         "entropy": entropy,
         "information": np.maximum(_entropy(average) - entropy, 0.0),
-        "distance": mean((weights * away).sum(-1)),
-        "diagonal": mean((weights * (away <= 0.5)).sum(-1)),
-        "first": mean(weights[:, :, 0]) if keys else np.zeros(heads),
+        "distance": mean((own * away).sum(-1)),
+        "diagonal": mean((own * (away <= 0.5)).sum(-1)),
+        "first": mean(own[:, :, 0]) if keys else np.zeros(heads),
         "peak": mean(weights.max(-1)) if keys else np.zeros(heads),
     }
 

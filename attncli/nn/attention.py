@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
@@ -18,8 +19,8 @@ from attncli.nn.normalizers import Normalizer, Softmax
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
-from attncli.nn.spans import Predicted, build_span, read_lengths
-from attncli.nn.steps import Ending, Gate, HeadScale, build_qk_norm, build_v_norm
+from attncli.nn.spans import Predicted, build_predicted, read_lengths
+from attncli.nn.steps import Ending, Gate, HeadScale, Persistent, ValueResidual, build_qk_norm, build_v_norm
 from attncli.nn.view import Mask, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing, build_weighing
 from attncli.spec import attention as spec
@@ -73,6 +74,8 @@ class Attention(nn.Module):
         query_norm: nn.Module,
         key_norm: nn.Module,
         value_norm: nn.Module,
+        value_residual: ValueResidual | None,
+        persistent: Persistent | None,
         score: Score,
         position: Relative,
         mask: Mask,
@@ -96,6 +99,9 @@ class Attention(nn.Module):
         self.query_norm = query_norm
         self.key_norm = key_norm if "key" in score.reads else nn.Identity()
         self.value_norm = value_norm
+        self.value_residual = value_residual
+        self.persistent = persistent
+        self.ahead = 0 if persistent is None else persistent.number
         self.score = score
         self.position = position
         self.mask = mask
@@ -137,9 +143,14 @@ class Attention(nn.Module):
         query = self.query_norm(_split(self.query(x), self.heads))
         return Asked(self._turn(query, view, "query"), None if self.gate is None else self.gate(x))
 
-    def read(self, memory: Tensor, view: View) -> Projected:
-        """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0."""
+    def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
+        """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0.
+
+        `first` are the values that the first layer's attention read at the same places.
+        """
         value = self.value_norm(_split(self.value(memory), self.kv_heads))
+        if self.value_residual is not None and first is not None:
+            value = self.value_residual(value, first)
         if "key" not in self.score.reads:
             return value[..., :0], value
         key = self._turn(self.key_norm(_split(self.key(memory), self.kv_heads)), view, "key")
@@ -162,24 +173,29 @@ class Attention(nn.Module):
         return out
 
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
-        """What a kernel reads."""
-        return Ready(asked.query, *projected, view.once(("bias", id(self.position)), lambda: self._bias(view)), view)
+        """What a kernel reads, with the persistent keys in front of the others."""
+        key, value = projected
+        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
+        if self.persistent is None:
+            return Ready(asked.query, key, value, bias, view)
+        own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.value.unsqueeze(0))
+        key, value = (
+            torch.cat((mine.to(read.dtype).expand(len(read), -1, -1, -1), read), 2)
+            for mine, read in zip(own, (key, value), strict=True)
+        )
+        return Ready(asked.query, key, value, None if bias is None else pad(bias, (self.ahead, 0)), view)
 
     def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
         """Mixtures (b h q v) by way of all weights, and the weights."""
-        view, trail = ready.view, ready.trail
-        pair = self._pair(ready.query, ready.key, ready.value, view.query_positions, view.key_positions, view.lengths)
+        seen, trail = self._seen(ready), ready.trail
+        pair = self._pair(
+            ready.query, ready.key, ready.value, seen.query_positions, seen.key_positions, ready.view.lengths
+        )
         if self.score.sequential:
             pair = pair._replace(previous=trail[0])
-        visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
-        if self.span is not None:
-            window, factor = self.span(ready.query, view.key_positions, read_lengths(view))
-            visible = window if visible is None else visible & window
-        last = trail[-1] if trail else None
-        seen = Seen(view.query_positions, view.key_positions, visible, ready.bias, last, factor)
         weighed = self.weighing(reference.wide(self.score(pair)), seen)
         mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
-        if view.tap is not None:
+        if ready.view.tap is not None:
             self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference", seen)
         return mixed, weighed
 
@@ -193,6 +209,19 @@ class Attention(nn.Module):
         angles = view.once((id(self.position), side), lambda: self.position.angles(positions))
         return x if angles is None else self.position.turn(x, angles)
 
+    def _seen(self, ready: Ready) -> Seen:
+        """What the queries may see of the keys, the persistent ones too, and by what a span multiplies the weights."""
+        view, ahead = ready.view, (self.ahead, 0)
+        visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
+        if self.span is not None:
+            window, factor = self.span(ready.query, view.key_positions, read_lengths(view))
+            visible = window if visible is None else visible & window
+        if self.ahead:
+            visible = None if visible is None else pad(visible, ahead, value=True)
+            factor = None if factor is None else pad(factor, ahead, value=1.0)
+        last = ready.trail[-1] if ready.trail else None
+        return Seen(view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor)
+
     def _bias(self, view: View) -> Tensor | None:
         return self.position.bias(view.query_positions, view.key_positions)
 
@@ -201,12 +230,12 @@ class Attention(nn.Module):
         assert isinstance(self.score, Product)
         view, sink = ready.view, self.weighing.sink
         triangle = view.triangle(self.mask)
-        visible = None if triangle else view.visible(self.mask, self.heads)
+        visible = None if triangle else self._seen(ready).visible
         temperature, asked = self._temperature(view), self.score.ask(ready.query)
         if temperature is not None:
             asked = (asked * temperature).to(asked.dtype)
         key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
-        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias)
+        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias, self.ahead)
         logit = None if sink is None else sink(asked)
         if logit is not None:
             call = fused.with_sink(call, logit)
@@ -237,26 +266,27 @@ class Attention(nn.Module):
     ) -> None:
         view = ready.view
         assert view.tap is not None
+        seen, real = self._seen(ready) if seen is None else seen, view.key_real
         record = Record(
             address=self.address,
             attention=self,
             query=ready.query,
             key=ready.key,
             value=ready.value,
-            visible=view.visible(self.mask, self.heads) if seen is None else seen.visible,
-            bias=ready.bias,
+            visible=seen.visible,
+            bias=seen.bias,
             lse=lse,
             weights=weights,
             output=mixed,
             query_positions=view.query_positions,
-            key_positions=view.key_positions,
+            key_positions=seen.key_positions,
             query_real=view.query_real,
-            key_real=view.key_real,
+            key_real=None if real is None else pad(real, (self.ahead, 0), value=True),
             kernel=kernel,
             temperature=self._temperature(view),
             total=total,
             trail=ready.trail,
-            factor=None if seen is None else seen.factor,
+            factor=seen.factor,
         )
         view.tap(record)
 
@@ -303,9 +333,9 @@ def build_attention(
     `position` is given where a stack shares one table among its layers.
     """
     heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
-    ask = attention.d_head if "query" in projections else d_query // heads
-    read = attention.d_head if "key" in projections else d_memory // kv_heads
-    value = attention.d_value if "value" in projections else d_memory // kv_heads
+    ask = attention.d_head if attention.maps("query") else d_query // heads
+    read = attention.d_head if attention.maps("key") else d_memory // kv_heads
+    value = attention.d_value if attention.maps("value") else d_memory // kv_heads
     return Attention(
         d_query=d_query,
         d_memory=d_memory,
@@ -318,19 +348,26 @@ def build_attention(
         projections=projections,
         bias=attention.bias,
         query_norm=build_qk_norm(attention.qk_norm, heads=heads, width=ask),
-        key_norm=build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
+        key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
         value_norm=build_v_norm(attention.v_norm, kv_heads=kv_heads, width=value),
+        value_residual=ValueResidual() if attention.value_residual == "first" else None,
+        persistent=_build_persistent(attention, d_key=read, d_value=value),
         score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
         position=position or build_attention_position(attention),
         mask=attention.mask,
         weighing=build_weighing(attention),
-        span=build_span(attention.span, heads=heads, width=ask),
+        span=build_predicted(attention.span, heads=heads, width=ask),
         ending=_build_ending(attention, width=value),
         gate=_build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout,
         steps=attention.without_kernel,
         kernel=attention.kernel,
     )
+
+
+def _build_persistent(attention: spec.MultiHead, *, d_key: int, d_value: int) -> Persistent | None:
+    number = attention.persistent
+    return Persistent(kv_heads=attention.kv_heads, number=number, d_key=d_key, d_value=d_value) if number else None
 
 
 def _build_ending(attention: spec.MultiHead, *, width: int) -> Ending:

@@ -11,6 +11,7 @@ from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
 from attncli.nn.scores import Additive, BiasedDot, General, Location, Synthesizer, Trilinear
 from attncli.nn.spans import Predicted
+from attncli.nn.steps import Persistent
 from attncli.nn.tasks import AttentionPool
 from attncli.nn.trailed import Coverage, LocationAware
 from attncli.spec import model as spec
@@ -88,6 +89,9 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
             return [(module.weight, module.embedding_dim, module.embedding_dim)]
         case nn.RNNBase():
             return [(weight, weight.shape[1], weight.shape[0]) for weight in module.parameters() if weight.ndim == 2]
+        case Persistent():
+            # each is as one output of a map: the keys and values of a token whose features have variance 1
+            return [(each, each.shape[2], each.shape[1]) for each in (module.key, module.value)]
         case AttentionPool():
             return [(module.queries, module.queries.shape[1], module.queries.shape[0])]
         case _ if isinstance(module, SCORES):

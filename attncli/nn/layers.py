@@ -1,7 +1,7 @@
 """One layer of a Transformer: branches on a residual stream. Mirrors Layer of attncli/spec/stacks.py."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -95,6 +95,16 @@ class Branch(nn.Module):
 
 
 @dataclass
+class Handed:
+    """What the layers of one forward pass hand to later ones."""
+
+    values: Tensor | None = None
+    """(b g n v) of the first attention, at the places of this pass."""
+    read: dict[tuple[str, str], Projected] = field(default_factory=dict)
+    """Keys and values by the name of a layer and the kind of a branch; of several layers, of the last."""
+
+
+@dataclass
 class LayerPast:
     """Keys and values of one layer: of its own tokens, and of what it reads."""
 
@@ -105,11 +115,17 @@ class LayerPast:
 class Layer(nn.Module):
     """Branches on one residual stream, step by step; a step is a norm of the stream, a branch, or several side by side.
 
-    The name of a child is the branch's place in the spec, `feedforward__1` for the second of a name.
+    The name of a child is the branch's place in the spec, `feedforward__1` for the second of a name. `sources` are the
+    stacks that branches read, `lenders` the layers whose keys and values they take.
     """
 
-    def __init__(self, steps: Sequence[Mapping[str, Branch | nn.Module]], sources: Mapping[str, str]) -> None:
+    def __init__(
+        self, steps: Sequence[Mapping[str, Branch | nn.Module]], sources: Mapping[str, str], *, called: str | None,
+        lenders: Mapping[str, str],
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.called = called
+        self.lenders = dict(lenders)
         for step in steps:
             for name, branch in step.items():
                 self.add_module(name, branch)
@@ -125,8 +141,9 @@ class Layer(nn.Module):
                 yield name, branch
 
     def forward(
-        self, x: Tensor, own: View, memory: Memory, views: Mapping[str, View], past: LayerPast | None = None
-    ) -> Tensor:
+        self, x: Tensor, own: View, memory: Memory, views: Mapping[str, View], handed: Handed,
+        past: LayerPast | None = None,
+    ) -> Tensor:  # fmt: skip
         """States (b n d) to states (b n d)."""
         for step in self.steps:
             first = getattr(self, step[0])
@@ -137,25 +154,39 @@ class Layer(nn.Module):
             for name in step:
                 branch = getattr(self, name)
                 given = entered if branch is first or branch.shares else branch.enter(x)
-                stream = branch.join(stream, self._body(name, branch.body, given, own, memory, views, past))
+                stream = branch.join(stream, self._body(name, branch.body, given, own, memory, views, handed, past))
             x = first.close(stream)
         return x
 
     def _body(
         self, name: str, body: Attention | Feedforward, x: Tensor, own: View, memory: Memory, views: Mapping[str, View],
-        past: LayerPast | None,
+        handed: Handed, past: LayerPast | None,
     ) -> Tensor:  # fmt: skip
         if isinstance(body, Feedforward):
             out: Tensor = body(x)
             return out
-        if name in self.sources:
-            source = self.sources[name]
-            read = past.read[name] if past else body.read(memory[source].values, views[source])
-            return body.attend(body.ask(x, views[source]), read, views[source])
-        projected = body.read(x, _keys_of_new(own, x) if past else own)
-        if past:
-            projected = past.own[name].append(*projected)
-        return body.attend(body.ask(x, own), projected, own)
+        view = views[self.sources[name]] if name in self.sources else own
+        projected = self._read(name, body, x, view, memory, handed, past)
+        return body.attend(body.ask(x, view), projected, view)
+
+    def _read(
+        self, name: str, body: Attention, x: Tensor, view: View, memory: Memory, handed: Handed, past: LayerPast | None
+    ) -> Projected:
+        """Keys and values of a branch: those of an earlier layer, of another stack, or of these tokens and the past."""
+        kind = name.split("__")[0]
+        if name in self.lenders:
+            projected = handed.read[self.lenders[name], kind]
+        elif name in self.sources:
+            projected = past.read[name] if past else body.read(memory[self.sources[name]].values, view)
+        else:
+            projected = body.read(x, _keys_of_new(view, x) if past else view, handed.values)
+            if handed.values is None:
+                handed.values = projected[1]
+            if past:
+                projected = past.own[name].append(*projected)
+        if self.called is not None:
+            handed.read[self.called, kind] = projected
+        return projected
 
 
 def _keys_of_new(view: View, x: Tensor) -> View:
@@ -181,11 +212,13 @@ class Around:
     deepnorm: tuple[float, float]
     widths: Mapping[str, int]
     shared: dict[object, Relative]
+    leads: bool  # it has the first attention of the stack, with no values before it to mix in
 
 
 def build_layer(layer: spec.Layer, around: Around) -> Layer:
     steps: dict[int, dict[str, Branch | nn.Module]] = {}
     sources: dict[str, str] = {}
+    lenders: dict[str, str] = {}
     for each in layer.placed():
         child = each.branch if each.place == 0 else f"{each.branch}__{each.place}"
         step = steps.setdefault(each.step, {})
@@ -194,11 +227,16 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
             continue
         if isinstance(each.part, CrossAttention):
             sources[child] = each.part.stack
-        body = _build_body(each.part, d_model=around.d_model, widths=around.widths, shared=around.shared)
+        part = each.part
+        if isinstance(part, MultiHead) and part.kv_from is not None:
+            lenders[child] = part.kv_from
+        if isinstance(part, MultiHead) and child == "attention" and around.leads:
+            part = part.model_copy(update={"value_residual": "none"})
+        body = _build_body(part, d_model=around.d_model, widths=around.widths, shared=around.shared)
         if isinstance(body, Attention):
             body.address = f"{around.address}.{each.address}"
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
-    return Layer(list(steps.values()), sources)
+    return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 
 
 def _build_branch(

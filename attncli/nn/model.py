@@ -1,6 +1,6 @@
 """The whole model: named inputs go through named stacks to a head. Mirrors attncli/spec/model.py."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from attncli.nn.pointer import PointerHead
 from attncli.nn.recurrent import Encoder, build_recurrent
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
+from attncli.nn.spans import Adaptive
 from attncli.nn.stacks import Transformer, TransformerPast, build_transformer
 from attncli.nn.tasks import Head, Losses, TokenHead, build_head
 from attncli.nn.view import Tap
@@ -62,7 +63,20 @@ class Model(nn.Module):
     def losses(self, batch: Batch) -> Losses:
         """The loss of a batch and what is counted with it."""
         states = self.states(batch)
-        return self.head.losses(states, batch["labels"]).plus(states.costs)
+        losses = self.head.losses(states, batch["labels"])
+        spans = {address: reach.cost() * losses.count for address, reach in self._reaches() if reach.loss}
+        return losses.plus({**states.costs, **spans})
+
+    def _reaches(self) -> Iterator[tuple[str, Adaptive]]:
+        """The spans that heads learn, by the addresses of their attentions."""
+        for address, attention in self.attentions().items():
+            if attention.weighing.reach is not None:
+                yield address, attention.weighing.reach
+
+    def settle(self) -> None:
+        """Bring what an optimizer step may have moved out of its bounds back into them."""
+        for _, reach in self._reaches():
+            reach.settle()
 
     def start(self, batch: Batch, *, rows: int = 1, capacity: int, tap: Tap | None = None) -> Cache:
         """Read the sources and make room for `capacity` tokens; each row of the batch becomes `rows` rows."""

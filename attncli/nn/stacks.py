@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.cache import KeyValue, Places
 from attncli.nn.inputs import Tokens, build_input
-from attncli.nn.layers import Around, Layer, LayerPast, Memory, States, build_layer, share_weights
+from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative
 from attncli.nn.view import Tap, positions_of, view_of_memory, view_of_past, view_of_self
@@ -42,8 +42,9 @@ class Transformer(nn.Module):
         own = view_of_self(tokens, tap)
         views = {name: view_of_memory(tokens, memory[name].stream, tap) for name in self.sources()}
         x = self.input(tokens, positions_of(tokens))
+        handed = Handed()
         for layer in self.each_layer():
-            x = layer(x, own, memory, views)
+            x = layer(x, own, memory, views, handed)
         return States(self.final_norm(x), tokens)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> "TransformerPast":
@@ -52,7 +53,7 @@ class Transformer(nn.Module):
         for layer in self.each_layer():
             pasts = LayerPast({}, {})
             for name, branch in layer.branches():
-                if isinstance(branch.body, Attention):
+                if isinstance(branch.body, Attention) and name not in layer.lenders:
                     if name not in layer.sources:
                         pasts.own[name] = KeyValue(capacity)
                         continue
@@ -66,9 +67,9 @@ class Transformer(nn.Module):
         """States (b n d) of new tokens, which join the past; `places` has them already."""
         own = view_of_past(tokens, places, tap)
         views = {name: view_of_memory(tokens, stream, tap) for name, stream in past.sources.items()}
-        x = self.input(tokens, own.query_positions)
+        x, handed = self.input(tokens, own.query_positions), Handed()
         for layer, one in zip(self.each_layer(), past.layers, strict=True):
-            x = layer(x, own, {}, views, one)
+            x = layer(x, own, {}, views, handed, one)
         past.length += tokens.values.shape[1]
         out: Tensor = self.final_norm(x)
         return out
@@ -106,15 +107,25 @@ class TransformerPast:
         return own + read
 
 
+def _first_attention(stack: spec.Transformer) -> int | None:
+    """The layer whose values others mix in, unless later layers have its weights, and so what mixes them."""
+    owners = [own["attention"] for own in stack.owners()]
+    first = next((index for index, layer in enumerate(stack.expanded()) if layer.attentions), None)
+    return None if first is None or owners.count(first) > 1 else first
+
+
 def build_transformer(
     name: str, stack: spec.Transformer, *, vocabulary: int, widths: Mapping[str, int], deepnorm: tuple[float, float]
 ) -> Transformer:
     """The module of a Transformer stack; `widths` are those of the stacks that it reads, `deepnorm` alpha and beta."""
     shared: dict[object, Relative] = {}
     layers: list[Layer] = []
+    first = _first_attention(stack)
     for index, (layer, owners) in enumerate(zip(stack.expanded(), stack.owners(), strict=True)):
         skip = stack.stochastic_depth * (index + 1) / stack.depth
-        around = Around(f"{name}.{index}", stack.d_model, layer.dropout, skip, deepnorm, widths, shared)
+        around = Around(
+            f"{name}.{index}", stack.d_model, layer.dropout, skip, deepnorm, widths, shared, leads=index == first
+        )
         built = build_layer(layer, around)
         for child, module in built.named_children():
             owner = owners[child.split("__")[0]]

@@ -5,6 +5,7 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from attncli.nn.norms import build_norm
 from attncli.spec import norms
@@ -42,6 +43,28 @@ class EachHead(nn.Module):
         return torch.stack([norm(x[:, head]) for head, norm in enumerate(self.norms)], 1)
 
 
+class ValueResidual(nn.Module):
+    """a V + b V_1 for values V of a layer and V_1 of the first one, both (b g n v). Zhou et al. 2024, eq. 5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.Parameter(torch.full((2,), 0.5))
+
+    def forward(self, value: Tensor, first: Tensor) -> Tensor:
+        mix = self.mix.to(value.dtype)
+        return mix[0] * value + mix[1] * first
+
+
+class Persistent(nn.Module):
+    """n learned keys (g n e) and values (g n v). Sukhbaatar et al. 2019, arXiv:1907.01470, eq. 9."""
+
+    def __init__(self, *, kv_heads: int, number: int, d_key: int, d_value: int) -> None:
+        super().__init__()
+        self.number = number
+        self.key = nn.Parameter(torch.empty(kv_heads, number, d_key))
+        self.value = nn.Parameter(torch.empty(kv_heads, number, d_value))
+
+
 class Temperature(nn.Module):
     """1 + scale ln(1 + floor((p + 1) / floor)) of the positions p of queries (b|1 q), as (b|1 1 q 1)."""
 
@@ -67,6 +90,25 @@ class Talking(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.einsum("hi,biqk->bhqk", self.mix.to(x.dtype), x)
+
+
+class Top(nn.Module):
+    """Which of the visible keys are among the `keys` best of their row, those that tie with the last one too.
+
+    Zhao et al. 2019, arXiv:1912.11637, eq. 5. `ahead` keys in front are neither counted nor left out.
+    """
+
+    def __init__(self, *, keys: int, ahead: int) -> None:
+        super().__init__()
+        self.keys = keys
+        self.ahead = ahead
+
+    def forward(self, logits: Tensor, visible: Tensor | None) -> Tensor:
+        """Bool (b h q k) for logits (b h q k)."""
+        seen = torch.ones_like(logits, dtype=torch.bool) if visible is None else visible.expand_as(logits)
+        rivals = logits.detach().masked_fill(~seen, -torch.inf)[..., self.ahead :]
+        best = rivals.topk(min(self.keys, rivals.shape[-1]), sorted=True).values[..., -1:]
+        return seen & pad(rivals >= best, (self.ahead, 0), value=True)
 
 
 class Sink(nn.Module):
@@ -142,3 +184,14 @@ def build_temperature(temperature: spec.LengthTemperature) -> Temperature | None
             return Temperature(scale=temperature.scale, floor=temperature.floor)
         case _:
             assert_never(temperature)
+
+
+def build_select(select: spec.Select, *, ahead: int) -> Top | None:
+    """What chooses among the keys that are seen; None where all are."""
+    match select:
+        case spec.All():
+            return None
+        case spec.Top():
+            return Top(keys=select.keys, ahead=ahead)
+        case _:
+            assert_never(select)

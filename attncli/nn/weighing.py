@@ -1,6 +1,6 @@
 """What lies between the scores of one attention and its weights, in the fixed order. Part of attncli/nn/attention.py.
 
-S = P (cap(t S) + bias);  weights = span * normalizer([S | visible, sink]) without the sink;  applied: P' weights
+S = P (cap(t S) + bias);  weights = span(normalizer([S | select(visible), sink])) without the sink;  applied: P' weights
 """
 
 from typing import NamedTuple
@@ -11,7 +11,8 @@ from torch.nn.functional import pad
 
 from attncli.nn.normalizers import Normalizer, build_normalizer
 from attncli.nn.sequential import SequentialNormalizer
-from attncli.nn.steps import Sink, Talking, Temperature, build_temperature
+from attncli.nn.spans import Adaptive, build_adaptive
+from attncli.nn.steps import Sink, Talking, Temperature, Top, build_select, build_temperature
 from attncli.spec import attention as spec
 
 
@@ -42,16 +43,20 @@ class Weighing(nn.Module):
         temperature: Temperature | None,
         cap: float | None,
         before: Talking | None,
+        select: Top | None,
         sink: Sink | None,
         normalizer: Normalizer,
+        reach: Adaptive | None,
         after: Talking | None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
         self.cap = cap
         self.before = before
+        self.select = select
         self.sink = sink
         self.normalizer = normalizer
+        self.reach = reach
         self.after = after
 
     def forward(self, logits: Tensor, seen: Seen) -> Weighed:
@@ -71,15 +76,20 @@ class Weighing(nn.Module):
             logits = logits + seen.bias
         if self.before is not None:
             logits = self.before(logits)
+        visible = seen.visible if self.select is None else self.select(logits, seen.visible)
         if isinstance(self.normalizer, SequentialNormalizer):
             assert seen.trail is not None, "a sequential normalizer needs its trail"
-            return Weighed(*self.normalizer.step(logits, seen.visible, seen.trail))
-        if self.sink is None:
-            return Weighed(self.normalizer(logits, seen.visible), None)
-        column = self.sink(logits).view(-1, 1, 1).expand(*logits.shape[:3], 1)
-        visible = None if seen.visible is None else pad(seen.visible, (0, 1), value=True)
-        weights = self.normalizer(torch.cat((logits, column), -1), visible)
-        return Weighed(weights[..., :-1], 1 - weights[..., -1])
+            return Weighed(*self.normalizer.step(logits, visible, seen.trail))
+        if self.sink is not None:
+            column = self.sink(logits).view(-1, 1, 1).expand(*logits.shape[:3], 1)
+            logits = torch.cat((logits, column), -1)
+            visible = None if visible is None else pad(visible, (0, 1), value=True)
+        weights = self.normalizer(logits, visible)
+        if self.reach is not None:
+            weights = self.reach(weights, seen.query_positions, seen.key_positions)
+        if self.sink is not None:
+            return Weighed(weights[..., :-1], 1 - weights[..., -1])
+        return Weighed(weights, None if self.reach is None else (weights.detach().sum(-1) > 0).to(weights.dtype))
 
     def applied(self, weights: Tensor) -> Tensor:
         """The weights by which values are multiplied."""
@@ -105,7 +115,9 @@ def build_weighing(attention: spec.MultiHead) -> Weighing:
         temperature=build_temperature(attention.length_temperature),
         cap=attention.soft_cap,
         before=Talking(heads=heads) if talking in ("before", "both") else None,
+        select=build_select(attention.select, ahead=attention.persistent),
         sink=None if attention.sink == "none" else Sink(heads=heads, learned=attention.sink == "learned"),
         normalizer=build_normalizer(attention.normalizer, heads=heads),
+        reach=build_adaptive(attention.span, heads=heads, ahead=attention.persistent),
         after=Talking(heads=heads) if talking in ("after", "both") else None,
     )

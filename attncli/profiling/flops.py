@@ -30,7 +30,7 @@ from attncli.spec.recurrent import (
 )  # fmt: skip
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.spans import NoSpan
+from attncli.spec.spans import Predicted
 from attncli.spec.stacks import Transformer
 
 Phase = Literal["forward", "train", "decode"]
@@ -137,18 +137,19 @@ def _attention_work(
 ) -> Work:
     """Maps of queries and keys, then the score and the mixture of each pair."""
     heads, kv_heads, projections = part.heads, part.kv_heads, part.projections
-    ask = part.d_head if "query" in projections else d_query // heads
-    read = part.d_head if "key" in projections else d_memory // kv_heads
-    value = part.d_value if "value" in projections else d_memory // kv_heads
+    ask = part.d_head if part.maps("query") else d_query // heads
+    read = part.d_head if part.maps("key") else d_memory // kv_heads
+    value = part.d_value if part.maps("value") else d_memory // kv_heads
     maps = pairs.queries * d_query * heads * ask * ("query" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
     maps += pairs.queries * heads * value * d_output * ("output" in projections)
     a_query, a_key, a_pair = _score(part.score, ask, read, value)
     maps += heads * (pairs.queries * a_query + pairs.new_keys * a_key)
+    maps += pairs.queries * heads * part.persistent * (a_pair + value)
     maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
     value += heads * {"none": 0, "both": 2}.get(part.talking_heads, 1)  # each pair of each head is mixed of all heads
-    if not isinstance(part.span, NoSpan):
+    if isinstance(part.span, Predicted):
         maps += pairs.queries * heads * ask * (ask + 1)
     if isinstance(part.score, (scores.Location, scores.Synthesizer)):
         # all places of the table are scored for each query, whatever the mask shows

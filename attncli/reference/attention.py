@@ -4,7 +4,6 @@ What is hidden is taken out of the row before it is normalized, and has weight 0
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import fsum
 from typing import NamedTuple
 
@@ -121,6 +120,7 @@ def multi_head(
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
+    ahead = len(steps.persistent[0].keys) if steps.persistent else 0
     queries = [steps.query(split(affine(each, maps.query, maps.query_bias), heads)) for each in x]
     keys = [steps.key(split(affine(each, maps.key, maps.key_bias), kv_heads)) for each in memory]
     values = [steps.value(split(affine(each, maps.value, maps.value_bias), kv_heads)) for each in memory]
@@ -128,21 +128,28 @@ def multi_head(
         queries = [[turn(head, q) for head in query] for q, query in enumerate(queries)]
         keys = [[turn(head, k) for head in key] for k, key in enumerate(keys)]
     groups = [head // (heads // kv_heads) for head in range(heads)]
-    held = [[value[group] for value in values] for group in groups]
-    read = [[key[group] for key in keys] for group in groups]
+    held = [steps.values(group) + [value[group] for value in values] for group in groups]
+    read = [steps.keys(group) + [key[group] for key in keys] for group in groups]
     scored: list[list[list[float]]] = []  # (q h k)
     for q, query in enumerate(queries):
         scores = [score(head, query[head], read[head], held[head]) for head in range(heads)]
         scores = steps.logits(q, scores)
         if bias is not None:
-            scores = [[each + bias(q, k, head) for k, each in enumerate(row)] for head, row in enumerate(scores)]
+            scores = [
+                row[:ahead] + [each + bias(q, k, head) for k, each in enumerate(row[ahead:])]
+                for head, row in enumerate(scores)
+            ]
         scored.append(mixed_heads(steps.before, scores))
     weighed: list[list[list[float]]] = []  # (h q k)
     for head in range(heads):
         own = [row[head] for row in scored]
-        seen = [[visible is None or visible(q, k, head) for k in range(len(row))] for q, row in enumerate(own)]
-        each_row = partial(weigh, normalizer=steps.sunk(head, normalizer(head)))
-        rows_of = [each_row(row, visible=sees) for row, sees in zip(own, seen, strict=True)]
+        seen = [
+            [True] * ahead
+            + steps.chosen(row[ahead:], [visible is None or visible(q, k, head) for k in range(len(memory))])
+            for q, row in enumerate(own)
+        ]
+        rows_of = [_row(steps, head, q, row, sees, normalizer(head), ahead) for q, (row, sees) in
+                   enumerate(zip(own, seen, strict=True))]  # fmt: skip
         weighed.append(rows_of if joint is None else joint(own, seen))
     rows: list[list[Row]] = [[] for _ in range(heads)]
     joined = []
@@ -153,6 +160,15 @@ def multi_head(
             rows[head].append(Row(row, context))
         joined.append([number for context in steps.leave(x[q], contexts) for number in context])
     return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows)
+
+
+def _row(
+    steps: Steps, head: int, q: int, scores: Vector, seen: list[bool], normalizer: Normalizer, ahead: int
+) -> list[float]:
+    """The weights of one query in one head."""
+    away = [float("-inf")] * ahead + [float(abs(q - k)) for k in range(len(scores) - ahead)]
+    near = [x for x, sees in zip(away, seen, strict=True) if sees]
+    return weigh(scores, normalizer=lambda row: steps.weigh(head, list(row), near, normalizer), visible=seen)
 
 
 def split(x: list[float], parts: int) -> list[list[float]]:

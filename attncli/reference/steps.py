@@ -26,6 +26,16 @@ def with_sink(normalizer: Normalizer, sink: float) -> Normalizer:
     return lambda scores: normalizer([sink, *scores])[1:]
 
 
+def within(weights: Vector, distances: Vector, *, span: float, ramp: float) -> list[float]:
+    """weights times clamp((ramp + span - x) / ramp, 0, 1), divided by their sum; zeros where nothing is in reach.
+
+    Sukhbaatar et al. 2019, arXiv:1905.07799, eq. 3 and 4. A distance of -inf is always in reach.
+    """
+    left = [each * min(max((ramp + span - x) / ramp, 0.0), 1.0) for each, x in zip(weights, distances, strict=True)]
+    total = fsum(left)
+    return [each / total if total else 0.0 for each in left]
+
+
 def mixed_heads(mix: Matrix | None, rows: Parts) -> Parts:
     """P rows: head h has the sum over heads i of P[h, i] times the row of i. Shazeer et al. 2020, arXiv:2003.02436."""
     if mix is None:
@@ -51,12 +61,28 @@ def _same(parts: Parts) -> Parts:
     return parts
 
 
+def best(scores: Vector, visible: list[bool], *, keys: int) -> list[bool]:
+    """Which visible keys are among the best, those that tie with the last of them too. Zhao et al. 2019, eq. 5."""
+    ordered = sorted((score for score, seen in zip(scores, visible, strict=True) if seen), reverse=True)
+    least = ordered[keys - 1] if len(ordered) > keys else float("-inf")
+    return [seen and score >= least for score, seen in zip(scores, visible, strict=True)]
+
+
+class Learned(NamedTuple):
+    """Keys (n e) and values (n v) of one kv head that stand in front of those that are read."""
+
+    keys: Parts
+    values: Parts
+
+
 class Steps(NamedTuple):
     """What is asked of the steps; each field left as it is leaves its step out.
 
     `query`, `key` and `value` norm the heads of one place; `factor(q)` multiplies the scores of a query; `cap` bounds
     them; `before` and `after` are the mixes of the talking heads; `sinks` has a logit for each head; `context` norms
-    one head's mixture, `scales` has a factor for each head, `gate` is the matrix of the gates.
+    one head's mixture, `scales` has a factor for each head, `gate` is the matrix of the gates; `spans` and `ramp` end
+    the reach of each head; `top` keys are left of
+    those that a query sees; `persistent` has learned keys and values of each kv head.
     """
 
     query: Callable[[Parts], Parts] = _same
@@ -70,6 +96,22 @@ class Steps(NamedTuple):
     context: Callable[[Vector], list[float]] | None = None
     scales: Vector | None = None
     gate: Matrix | None = None
+    spans: Vector | None = None
+    ramp: float = 1.0
+    top: int | None = None
+    persistent: tuple[Learned, ...] = ()
+
+    def keys(self, group: int) -> Parts:
+        """The learned keys of a kv head."""
+        return self.persistent[group].keys if self.persistent else []
+
+    def values(self, group: int) -> Parts:
+        """The learned values of a kv head."""
+        return self.persistent[group].values if self.persistent else []
+
+    def chosen(self, scores: Vector, visible: list[bool]) -> list[bool]:
+        """What is left of the visible keys."""
+        return visible if self.top is None else best(scores, visible, keys=self.top)
 
     def logits(self, q: int, scores: Parts) -> Parts:
         """The scores of query q, a row for each head, up to the position's bias."""
@@ -77,9 +119,15 @@ class Steps(NamedTuple):
         scores = [[factor * each for each in row] for row in scores]
         return scores if self.cap is None else [[soft_cap(each, cap=self.cap) for each in row] for row in scores]
 
-    def sunk(self, head: int, normalizer: Normalizer) -> Normalizer:
-        """The normalizer of one head."""
-        return normalizer if self.sinks is None else with_sink(normalizer, self.sinks[head])
+    def weigh(self, head: int, scores: Vector, distances: Vector, normalizer: Normalizer) -> list[float]:
+        """Weights of the keys that one query sees, in one head."""
+        if self.spans is None:
+            return normalizer(scores) if self.sinks is None else with_sink(normalizer, self.sinks[head])(scores)
+        span = self.spans[head]
+        if self.sinks is None:
+            return within(normalizer(scores), distances, span=span, ramp=self.ramp)
+        sunk = normalizer([self.sinks[head], *scores])
+        return within(sunk, [float("-inf"), *distances], span=span, ramp=self.ramp)[1:]
 
     def leave(self, x: Vector, contexts: Parts) -> Parts:
         """The heads' mixtures as the output map reads them; x is the state that asked."""

@@ -1,8 +1,9 @@
 """One attention: its heads, and the choices that each head makes. Mirrored by attncli/nn/attention.py.
 
 The order of one attention is fixed: project, qk_norm, position's turn, score with its scale, length_temperature,
-soft_cap, position bias, talking_heads, mask with padding and documents, sink, normalizer in float32, cast, dropout,
-talking_heads, times the values, context_norm, head_scale, gate, output. A key that is not written leaves its step out.
+soft_cap, position bias, talking_heads, mask with padding and documents, select, sink, normalizer in float32, span,
+cast, dropout, talking_heads, times the values, context_norm, head_scale, gate, output. A key that is not written
+leaves its step out. `persistent` keys are seen under every mask.
 """
 
 from collections.abc import Iterator
@@ -10,15 +11,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from attncli.spec.base import Absent, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text, Written
+from attncli.spec.base import Absent, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm, NormPlace
 from attncli.spec.positions import Relative, Rotary
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import Score
-from attncli.spec.spans import NoSpan, Span
-from attncli.spec.steps import LengthTemperature, NoTemperature, QkNorm
+from attncli.spec.spans import NoSpan, Predicted, Span
+from attncli.spec.steps import All, LengthTemperature, NoTemperature, QkNorm, Select
 
 Projection = Literal["query", "key", "value", "output"]
 PROJECTIONS: tuple[Projection, ...] = ("query", "key", "value", "output")
@@ -47,8 +48,8 @@ _BIASED = Written(bool, Maps)
 
 
 STEPS = (
-    "qk_norm", "v_norm", "length_temperature", "soft_cap", "talking_heads", "sink", "context_norm", "head_scale",
-    "gate",
+    "kv_from", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap", "talking_heads",
+    "select", "sink", "span", "context_norm", "head_scale", "gate",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 
@@ -75,10 +76,19 @@ class MultiHead(Spec):
         Maps, BeforeValidator(_read_projections), PlainSerializer(_write_bias), _BIASED, Derived("the stack's")
     ]
     """Which of those maps add a bias; `true` is each of them."""
+    kv_from: Annotated[Text | None, Absent] = None
+    """Reads the keys and values of the nearest earlier layer of that name, and has no maps for them. Brandon et al.
+    2024, arXiv:2405.12981; one name with many readers is YOCO, Sun et al. 2024, arXiv:2405.05254."""
     qk_norm: QkNorm = NoNorm()
     """A norm of queries and of keys, before they are turned."""
     v_norm: Norm = NoNorm()
     """A norm of the values, with one gain a kv head."""
+    value_residual: Literal["none", "first"] = "none"
+    """Values become a V + b V_1 with V_1 those of the first layer's attention; a and b are learned and 1/2 at the
+    start. It does nothing in the first layer itself. Zhou et al. 2024, arXiv:2410.17897, eq. 5."""
+    persistent: Int = 0
+    """Learned keys and values beside those that are read: seen under every mask, without a position. Sukhbaatar et al.
+    2019, arXiv:1907.01470, eq. 9."""
     score: Annotated[Score, Derived("scaled_dot")]
     length_temperature: LengthTemperature = NoTemperature()
     """A factor on the scores that grows with the position of the query."""
@@ -89,12 +99,13 @@ class MultiHead(Spec):
     talking_heads: Literal["none", "before", "after", "both"] = "none"
     """Mixes the heads: P S of the scores before the mask, P W of the weights after dropout, or both; P (h h) is
     learned and starts as the identity. Shazeer et al. 2020, arXiv:2003.02436."""
+    select: Select = All()
     sink: Literal["none", "learned", "zero"] = "none"
     """A logit of each head that takes its share and gives no value: learned and 0 at the start (gpt-oss, 2025), or
     fixed at 0, the softmax-plus-one of Miller 2023. Rows then sum to less than 1."""
     normalizer: Normalizer = Softmax()
     span: Span = NoSpan()
-    """A reach around a place that each query chooses; multiplies the weights, so that rows sum to less than 1."""
+    """How far the attention reaches, beyond what the mask hides: a factor on the weights."""
     dropout: Annotated[Rate, Derived("the stack's")]
     """On the weights."""
     context_norm: Norm = NoNorm()
@@ -115,14 +126,19 @@ class MultiHead(Spec):
         asked = {
             "soft_cap": self.soft_cap is not None,
             "talking_heads": self.talking_heads != "none",
+            "select": not isinstance(self.select, All),
             "span": not isinstance(self.span, NoSpan),
         }
         return tuple(key for key, written in asked.items() if written)
 
+    def maps(self, name: Projection) -> bool:
+        """Whether the keys (or values, or …) of this attention are made by a map, its own or that of `kv_from`."""
+        return name in self.projections or (self.kv_from is not None and name in ("key", "value"))
+
     @property
     def sums_to_one(self) -> bool:
         """Whether no step after or beside the normalizer takes mass from a row of weights or gives it some."""
-        takes = self.sink != "none" or not isinstance(self.span, NoSpan)
+        takes = self.sink != "none" or isinstance(self.span, Predicted)
         return not takes and self.talking_heads in ("none", "before")
 
     def faults(self) -> Iterator[Fault]:

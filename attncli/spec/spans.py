@@ -1,6 +1,8 @@
-"""How far an attention reaches around a place of its own choice. Mirrored by attncli/nn/spans.py."""
+"""How far an attention reaches. Mirrored by attncli/nn/spans.py."""
 
 from typing import Annotated, Literal
+
+from pydantic import Field
 
 from attncli.spec.base import Count, Kinds, Spec
 
@@ -18,10 +20,27 @@ class Predicted(Spec):
     """D, in tokens of what is read; 10 in the paper."""
 
 
+class Adaptive(Spec):
+    """Each head learns how far it looks: weights times m(x) = clamp((ramp + z - x) / ramp, 0, 1), divided by their sum.
+
+    x = |q - k| in tokens, and z the span of the head, learned between 0 and `maximum`, 0 at the start. `loss` times
+    the mean span of the heads is added to the task's loss, so that a head keeps no span that it does not use.
+    Sukhbaatar et al. 2019, arXiv:1905.07799, eq. 3 to 5; their code divides by the sum plus 1e-8, this by the sum.
+    """
+
+    kind: Literal["adaptive"] = "adaptive"
+    maximum: Count
+    """The longest span; in tokens."""
+    ramp: Count = 32
+    """Tokens beyond the span over which weights fade to 0."""
+    loss: Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)] = 2e-6
+    """For each token of span."""
+
+
 class NoSpan(Spec):
     """As far as the mask lets it."""
 
     kind: Literal["none"] = "none"
 
 
-Span = Annotated[NoSpan | Predicted, Kinds("span")]
+Span = Annotated[NoSpan | Predicted | Adaptive, Kinds("span")]

@@ -48,4 +48,23 @@ class NoTemperature(Spec):
     kind: Literal["none"] = "none"
 
 
+class Top(Spec):
+    """Each query sees only the `keys` keys that score highest among those that the mask shows it.
+
+    A key that scores exactly as the last of them stays too, so the order of the keys does not matter. No gradient tells
+    which keys to choose. Zhao et al. 2019, arXiv:1912.11637, eq. 5.
+    """
+
+    kind: Literal["top"] = "top"
+    keys: Count
+
+
+class All(Spec):
+    """Each query sees every key that the mask shows it."""
+
+    kind: Literal["none"] = "none"
+
+
+Select = Annotated[Top | All, Kinds("select")]
+
 LengthTemperature = Annotated[Llama4Temperature | NoTemperature, Kinds("length_temperature")]

@@ -83,6 +83,7 @@ class Stepper:
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
+        self.model.settle()
         if self.ema is not None:
             self.ema.update(step)
         return norm

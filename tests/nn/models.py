@@ -125,6 +125,24 @@ def transformer(
 HEADS = "{heads: 4, kv_heads: 2, d_head: 6, projections: all}"
 
 
+def between(name: str) -> str:
+    """Layers of a line of the catalogue; the encoder has none that name a cross-attention."""
+    lines = catalogue.BETWEEN[name]
+    given: dict[str, object] = {"heads": 4, "kv_heads": 2, "d_head": 6}
+    given["score"] = {"kind": "scaled_dot", "scale": 0.4}
+    given |= {"value_residual": "first"} if name.startswith("value_residual") else {}
+    model = {
+        "d_model": 12,
+        "max_length": 32,
+        "bias": True,
+        "attention": given,
+        "feedforward": {"kind": "gelu", "d_ff": 8},
+    }
+    encoder = {"layers": 2 if "cross" in name else read(lines)}
+    model |= {"tie_embeddings": "none", "encoder": encoder, "decoder": {"layers": read(lines)}}
+    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+
+
 def recurrent(
     *,
     cell: str = "gru",
@@ -196,6 +214,7 @@ def transformers() -> dict[str, str]:
             "{d_model: 12, layers: 1, tie_embeddings: none, attention: {heads: 2}, feedforward: {d_ff: 10}, "
             f"encoder: {{attention: {{span: {span}}}}}, decoder: {{cross_attention: {{span: {span}}}}}}}"
         )
+    found |= {f"between {name}": between(name) for name in catalogue.BETWEEN}
     mixed = "recurrent encoder"
     found[mixed] = tiny(
         "{tie_embeddings: none, encoder: {kind: recurrent, d_hidden: 5, direction: both}, "
@@ -244,6 +263,8 @@ def recurrents() -> dict[str, str]:
         found[f"mask {mask}, all at once"] = recurrent(mask=mask, writer=catalogue.WRITERS["Luong"])
     found["Transformer encoder"] = recurrent(encoder="transformer", bridge="{kind: dense, of: mean}")
     for name, step in catalogue.STEPS.items():
+        if "span" in name:
+            continue  # a distance, which two stacks do not share
         writer = catalogue.WRITERS["Bahdanau" if "many" in name else "Luong"]
         found[f"step {name}"] = recurrent(
             heads=HEADS, steps=step, writer=writer, score="{kind: scaled_dot, scale: 0.4}"

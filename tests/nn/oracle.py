@@ -204,8 +204,8 @@ def over_heads(norm: nn.Module) -> Callable[[reference_steps.Parts], reference_s
 
 def steps_of(module: Attention) -> reference_steps.Steps:
     """The steps of the reference with the weights of a module."""
-    weighing, ending = module.weighing, module.ending
-    factor = None
+    weighing, ending, own = module.weighing, module.ending, module.persistent
+    factor, span = None, weighing.reach
     if weighing.temperature is not None:
         sizes = {"scale": weighing.temperature.scale, "every": weighing.temperature.floor}
         factor = partial(reference_steps.length_factor, **sizes)
@@ -223,6 +223,10 @@ def steps_of(module: Attention) -> reference_steps.Steps:
         after=None if weighing.after is None else weighing.after.mix.tolist(),
         context=None if isinstance(ending.norm, nn.Identity) else norm_of(ending.norm),
         scales=None if isinstance(ending.scale, nn.Identity) else ending.scale.factor.tolist(),
+        spans=None if span is None else (span.maximum * span.share).tolist(),
+        ramp=1.0 if span is None else span.ramp,
+        top=None if weighing.select is None else weighing.select.keys,
+        persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.value.tolist())),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),
     )
 

@@ -20,7 +20,7 @@ GROUPED = "{heads: 4, kv_heads: 2, d_head: 6}"  # one that the fused kernel serv
 SELF = {f"score {name}": {"score": kind} for name, kind in catalogue.SCORES.items()}
 SELF |= {f"normalizer {name}": {"normalizer": kind} for name, kind in catalogue.NORMALIZERS.items()}
 SELF |= {f"step {name}": {"steps": step, "heads": GROUPED} for name, step in catalogue.STEPS.items()}
-CROSS = dict(SELF)
+CROSS = {name: given for name, given in SELF.items() if "span" not in name}
 SELF |= {f"masked step {name}": {"steps": step, "mask": "k < q"} for name, step in catalogue.STEPS.items()}
 SELF |= {f"mask {mask}": {"mask": mask} for mask in catalogue.MASKS}
 SELF |= {f"position {name}": {"position": kind} for name, kind in catalogue.POSITIONS.items()}
@@ -77,8 +77,8 @@ def test_outputs_and_weights_are_those_of_the_reference(given, alone):
         torch.testing.assert_close(output[row, :n], torch.tensor(expected.output, dtype=torch.float64), **CLOSE)
         for head, rows in enumerate(expected.rows):
             heavy = torch.tensor([one.weights for one in rows], dtype=torch.float64)
-            torch.testing.assert_close(weights[row, head, :n, :m], heavy, **CLOSE)
-            assert (weights[row, head, :, m:] == 0).all(), "padding has no weight"
+            torch.testing.assert_close(weights[row, head, :n, : m + module.ahead], heavy, **CLOSE)
+            assert (weights[row, head, :, m + module.ahead :] == 0).all(), "padding has no weight"
 
 
 @every_case
@@ -143,12 +143,14 @@ REWRITTEN = (
     "{sink: learned}",
     "{sink: learned, qk_norm: rms_norm, gate: sigmoid, head_scale: learned, "
     "length_temperature: {kind: llama4, floor: 2}}",
+    "{persistent: 2}",
+    "{persistent: 2, sink: zero}",
 )
 
 
 @pytest.mark.parametrize("mask", ["full", "causal", "window(around=1)", "k < q"])
 @pytest.mark.parametrize("position", ["none", "alibi"])
-@pytest.mark.parametrize("steps", REWRITTEN, ids=["sink", "with others"])
+@pytest.mark.parametrize("steps", REWRITTEN, ids=["sink", "with others", "persistent", "both"])
 @pytest.mark.parametrize("rows", ["right", "left"])
 def test_steps_that_the_fused_kernel_serves_by_an_exact_rewrite(mask, position, steps, rows):
     tokens = stream([[1] * 5, [1] * 3], pad=0, left=rows == "left")
@@ -350,3 +352,18 @@ def test_the_plan_is_asked_with_the_mode_and_the_traits():
     assert module.plan(device="cpu", dtype="float32", training=False).kernel == "fused"
     assert module.plan(device="cpu", dtype="float32", training=True).kernel == "reference"
     assert module.traits.mask == parse("causal").text
+
+
+def test_a_span_at_its_bounds_looks_at_the_token_itself_or_at_all():
+    x, view = torch.randn(1, 4, 12, dtype=torch.float64), view_of_self(stream([[1] * 4], pad=0))
+    near = attention(steps="{span: {kind: adaptive, maximum: 8, ramp: 1}}", heads=GROUPED)
+    records: list[Record] = []
+    view.tap = records.append
+    with torch.no_grad():
+        near.weighing.reach.share.zero_()
+        near(x, x, view)
+        torch.testing.assert_close(records[-1].weights, torch.eye(4, dtype=torch.float64).expand(1, 4, 4, 4))
+        near.weighing.reach.share.fill_(1.0)
+        wide = near(x, x, view)
+        near.weighing.reach = None
+        torch.testing.assert_close(near(x, x, view), wide, **CLOSE)

@@ -24,7 +24,7 @@ from tests.nn.models import (
 WRITERS = writers()
 every_writer = pytest.mark.parametrize("spec", WRITERS.values(), ids=WRITERS.keys())
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
-MOVED = ("kind: sum", "sigmoid", "pointwise")
+MOVED = ("kind: sum", "kind: sigmoid", "kind: pointwise")
 """Normalizers that see a number added to every score of a row."""
 PRODUCTS = ("scaled_dot", "dot", "biased_dot", "general", "trilinear")
 
@@ -260,3 +260,20 @@ def test_bf16_autocast_is_as_near_as_the_plain_formula():
         real = batch()["target"].real
         error, allowed = (mixed.double() - truth)[real].abs().max(), (plain.double() - truth)[real].abs().max()
         assert 0 < error <= 2 * allowed, (error, allowed)
+
+
+def test_spans_cost_their_mean_for_each_predicted_place_and_settle_within_their_bounds():
+    model = build(transformer(steps="{span: {kind: adaptive, maximum: 20, ramp: 4, loss: 0.5}}"))
+    losses = model.losses(batch())
+    plain = model.head.losses(model.states(batch()), batch()["labels"])
+    spans = {name: each.weighing.reach for name, each in model.attentions().items() if each.weighing.reach is not None}
+    assert set(spans) == {f"{stack}.{layer}.attention" for stack in ("encoder", "decoder") for layer in (0, 1)}
+    costs = {name: 0.5 * 20 * span.share.mean() * losses.count for name, span in spans.items()}
+    assert losses.costs.keys() == costs.keys()
+    for name, cost in costs.items():
+        torch.testing.assert_close(losses.costs[name], cost.detach(), **CLOSE)
+    torch.testing.assert_close(losses.loss, plain.loss + sum(costs.values()), **CLOSE)
+    assert losses.nll == plain.nll
+    model.settle()
+    assert all(((span.share >= 0) & (span.share <= 1)).all() for span in spans.values())
+    assert any((span.share == 0).any() for span in spans.values())

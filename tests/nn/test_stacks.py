@@ -8,13 +8,15 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.layers import Branch
+from attncli.nn.model import build_model
 from attncli.nn.residuals import build_residual
 from attncli.nn.stacks import Transformer
 from attncli.nn.view import View, view_of_self
 from attncli.spec.residuals import Add
+from attncli.spec.sizes import Sizes
 from attncli.streams import stream
 from tests import catalogue
-from tests.nn.models import SOURCES, TARGETS, batch, build, tiny, transformer
+from tests.nn.models import SOURCES, TARGETS, batch, between, build, run_of, tiny, transformer
 
 TEXT = stream([[5, 6, 7, 8], [9, 10, 4]], pad=0)
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
@@ -292,3 +294,38 @@ def test_sources_and_targets_may_have_any_lengths():
     model = build(transformer())
     logits = model({"source": stream([SOURCES[0] * 3], pad=0), "target": stream([TARGETS[2]], pad=0)})
     assert logits.shape == (1, len(TARGETS[2]), 19)
+
+
+def test_readers_of_a_name_attend_to_the_very_keys_and_values_of_the_nearest_earlier_layer():
+    model, records = build(between("kv_from, groups")), {}
+    with torch.no_grad():
+        model(batch(), lambda record: records.setdefault(record.address, record))
+    for reader, lender, other in ((1, 0, 2), (3, 2, 0)):
+        own, lent, wrong = (records[f"decoder.{layer}.attention"] for layer in (reader, lender, other))
+        assert torch.equal(own.key[:, :, 2:], lent.key)  # behind its own two persistent ones
+        assert torch.equal(own.value[:, :, 2:], lent.value)
+        assert not torch.allclose(lent.key, wrong.key)
+        assert {name.split(".")[0] for name, _ in own.attention.named_parameters()} == {"query", "output", "persistent"}
+
+
+def test_values_are_mixed_with_those_of_the_first_layer():
+    model, records, entered = build(between("value_residual")), {}, {}
+    layers = list(model.decoder.each_layer())
+    for index, layer in enumerate(layers):
+        layer.attention.norm.register_forward_hook(lambda module, args, out, i=index: entered.setdefault(i, out))
+    with torch.no_grad():
+        model(batch(), lambda record: records.setdefault(record.address, record))
+        first = records["decoder.0.attention"].value
+        for index, layer in enumerate(layers):
+            body, value = layer.attention.body, records[f"decoder.{index}.attention"].value
+            own = body.value(entered[index]).unflatten(2, (2, 6)).transpose(1, 2)
+            if index:
+                mix = body.value_residual.mix
+                own = mix[0] * own + mix[1] * first
+            torch.testing.assert_close(value, own)
+    assert layers[0].attention.body.value_residual is None
+
+
+def test_mixed_values_start_as_the_mean_of_both():
+    model = build_model(run_of(between("value_residual")), Sizes({"source": 17, "target": 17}))
+    assert model.decoder.layers[1].attention.body.value_residual.mix.tolist() == [0.5, 0.5]

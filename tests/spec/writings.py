@@ -21,6 +21,7 @@ RARE = (
     "encoder",
     "decoder",
     "layers",
+    "kv_from",  # names a layer
     "stack",
     "field",
     "fields",
@@ -68,7 +69,7 @@ def _value(shape: Shape, draw: random.Random, depth: int) -> Any:
     match shape:
         case Union_(kinds=kinds):
             kind = draw.choice(list(kinds))
-            needed = {"max_length": 1024, "bound": 0.1, "path": "tokenizer.json"}
+            needed = {"max_length": 1024, "bound": 0.1, "path": "tokenizer.json", "keys": 3, "maximum": 32}
             inner = {
                 key: value for key, value in needed.items() if key in kinds[kind].model_fields and kind != "sample"
             }

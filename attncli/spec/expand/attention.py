@@ -43,9 +43,10 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
         return node
     node = _projected(node, around)
     maps = words(node.get("projections"), PROJECTIONS, ("all", True), ("none", False))
+    mapped = maps and maps | ({"key", "value"} if _borrows(node) else set())
     node = _heads(work, node, around)
-    node = _widths(work, node, maps, around)
-    node = _scored(node, maps, around)
+    node = _widths(work, node, mapped, around)
+    node = _scored(node, mapped, around)
     node = _positioned(work, node, around)
     node = filled(node, "mask", around.mask, around.mask_why)
     node = filled(node, "dropout", around.down["dropout"], "the stack's")
@@ -54,9 +55,16 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
 
 def _projected(node: Mapping, around: Around) -> Mapping:
     """A recurrent decoder scores raw states unless maps are asked for."""
+    if _borrows(node):
+        return filled(node, "projections", ["query", "output"], "keys and values are those of kv_from")
     return filled(
         node, "projections", "none" if around.recurrent else "all", "raw states" if around.recurrent else "default"
     )
+
+
+def _borrows(node: Mapping) -> bool:
+    """Whether keys and values are those of another layer."""
+    return word(node.get("kv_from")) not in (None, "none")
 
 
 def _heads(work: Work, node: Mapping, around: Around) -> Mapping:

@@ -15,6 +15,11 @@ BODIES = ("attention", "cross_attention", "feedforward")
 DOWN = ("order", *HANDED, *BODIES)
 """Keys of a stack that every layer of it starts from."""
 GATED = tuple(kind_of(record) for record in GATED_KINDS)
+OWN = (
+    "mask", "position", "select", "span", "persistent", "kv_from", "value_residual", "norm", "norm_place",
+    "residual",
+)  # fmt: skip
+"""Keys of a layer's attention that its cross_attention does not start from."""
 MOST_LAYERS = 10_000
 Flat = tuple[Node, int]
 """A layer as written, with what stands above it, and its repeat."""
@@ -223,7 +228,7 @@ def _cross(
     start = union(own, "attention", layer)
     base: Node | None = None
     if word(own) != "none" and start is not None and kind(start, "multi_head") == "multi_head":
-        base = start.without("mask", "position", "span", "norm", "norm_place", "residual")
+        base = start.without(*OWN)
     node = union(work.over(base, written, "cross_attention"), "cross_attention", layer)
     if node is None:
         return written

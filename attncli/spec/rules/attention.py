@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from attncli.spec.attention import Projection
 from attncli.spec.base import Fault
 from attncli.spec.masks.predicates import Causal, Same
 from attncli.spec.masks.rules import mask_faults
@@ -21,7 +22,7 @@ from attncli.spec.scores import (
     Synthesizer,
     Trilinear,
 )
-from attncli.spec.spans import NoSpan
+from attncli.spec.spans import Predicted
 
 COMPARED = (ScaledDot, Dot, Cosine, BiasedDot, Trilinear, Distance)
 """Scores that multiply a query with a key feature by feature."""
@@ -68,17 +69,20 @@ def _cross(site: Site) -> Iterator[Fault]:
 def _widths(site: Site) -> Iterator[Fault]:
     """Without a map the states themselves are query, key, value or output, and their widths are what they are."""
     a, maps = site.attention, site.attention.projections
-    raw = {"query": (site.d_query, a.heads, "heads"), "key": (site.d_key, a.kv_heads, "kv_heads"),
-           "value": (site.d_key, a.kv_heads, "kv_heads")}  # fmt: skip
+    raw: dict[Projection, tuple[int, int, str]] = {
+        "query": (site.d_query, a.heads, "heads"),
+        "key": (site.d_key, a.kv_heads, "kv_heads"),
+        "value": (site.d_key, a.kv_heads, "kv_heads"),
+    }
     for name, (wide, parts, word) in raw.items():
-        if name not in maps and wide % parts:
+        if not a.maps(name) and wide % parts:
             rule = f"{parts} do not divide the {wide} features of a raw {name}"
             yield Fault((*site.where, word), rule, f"write {word} that divide {wide}, or a {name} map")
             return
     query = a.d_head if "query" in maps else site.d_query // a.heads
-    key = a.d_head if "key" in maps else site.d_key // a.kv_heads
-    value = a.d_value if "value" in maps else site.d_key // a.kv_heads
-    if a.d_head not in (query, key) or ("query" not in maps and "key" not in maps and a.d_head != query):
+    key = a.d_head if a.maps("key") else site.d_key // a.kv_heads
+    value = a.d_value if a.maps("value") else site.d_key // a.kv_heads
+    if a.d_head not in (query, key) or ("query" not in maps and not a.maps("key") and a.d_head != query):
         rule = f"without query and key maps a head is {query} wide, not {a.d_head}"
         yield Fault((*site.where, "d_head"), rule, f"leave d_head out; it is {query}")
     elif query != key and isinstance(a.score, COMPARED):
@@ -115,7 +119,7 @@ def _normalizer(site: Site, *, writes: bool) -> Iterator[Fault]:
 
 
 def _span(site: Site) -> Iterator[Fault]:
-    if not isinstance(site.attention.span, NoSpan) and site.source is None and site.attention.mask.causal() is None:
+    if isinstance(site.attention.span, Predicted) and site.source is None and site.attention.mask.causal() is None:
         rule = "the place is predicted as a share of the length, which is unknown while a text is written"
         yield Fault((*site.where, "span"), rule, "write it in the cross_attention, or leave it out")
 

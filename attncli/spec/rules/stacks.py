@@ -18,6 +18,7 @@ from attncli.spec.recurrent import (
     Recurrent,
     StateReadout,
 )  # fmt: skip
+from attncli.spec.rules import layers
 from attncli.spec.rules.branches import branch_faults
 from attncli.spec.rules.sections import Where
 from attncli.spec.stacks import Placed, Transformer
@@ -34,6 +35,7 @@ def faults(model: Model, writer: str | None) -> Iterator[Fault]:
         yield from _sources(at, name, stack, model)
         if isinstance(stack, Transformer):
             yield from _transformer(at, stack)
+            yield from layers.faults(at, stack)
         else:
             yield from _recurrent(at, name, stack, model, writes=name == writer)
 
@@ -131,6 +133,9 @@ def _attending(at: Where, stack: Recurrent, source: Stack | None, *, writes: boo
     if not isinstance(cross.norm, NoNorm):
         rule = "a recurrent decoder has no residual branch to normalize"
         yield Fault((*at, "cross_attention", "norm"), rule, "leave norm out")
+    if cross.kv_from is not None or cross.value_residual != "none":
+        key = "value_residual" if cross.kv_from is None else "kv_from"
+        yield Fault((*at, "cross_attention", key), "a recurrent decoder has no other attention", f"leave {key} out")
     if source is None:
         return
     if isinstance(stack.bridge, CopyBridge):

@@ -6,19 +6,28 @@ from attncli.spec.attention import MultiHead
 from attncli.spec.base import Fault
 from attncli.spec.norms import NoNorm
 from attncli.spec.rules.sections import Site
-from attncli.spec.steps import Llama4Temperature
+from attncli.spec.spans import Adaptive
+from attncli.spec.steps import Llama4Temperature, Top
 from attncli.spec.words import listed
 
 SINKING = ("softmax", "sparsemax", "entmax")
 """Normalizers whose weights compete for one unit of mass, so that a logit without a value can take some of it."""
 VECTOR_NORMS = ("rms_norm", "layer_norm", "scale_norm", "dyt", "none")
 """Norms of one vector; another one would carry numbers from token to token."""
+COMPARING = ("scaled_dot", "dot", "cosine", "general", "biased_dot", "additive", "trilinear", "distance")
+"""Scores that look at every key, and at nothing of its place."""
+RAW = ("scaled_dot", "dot", "cosine", "general", "biased_dot")
+"""Scores that compare the keys as they are, or all heads alike, so that two attentions may read the same ones."""
+WALKING = ("forward", "monotonic", "queries")
+"""Normalizers that look at more of a row than its scores: which key stands behind which, or the other queries."""
 NORMS = ("qk_norm", "v_norm", "context_norm")
 
 
 def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
-    for fault in (*_norms(site.attention), *_heads(site.attention), *_sink(site.attention), *_length(site)):
+    a = site.attention
+    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a)]
+    for fault in (*found, *_length(site), *_select(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
     yield from _kernel(site)
 
@@ -52,6 +61,52 @@ def _sink(a: MultiHead) -> Iterator[Fault]:
     if a.sink != "none" and a.normalizer.kind not in SINKING:
         rule = f"'{a.normalizer.kind}' has no sum of exponentials or of shares that a sink could take a part of"
         yield Fault(("sink",), rule, f"write a normalizer of {listed(SINKING)}, or leave sink out")
+
+
+def _persistent(a: MultiHead) -> Iterator[Fault]:
+    if a.persistent and a.score.kind not in COMPARING:
+        yield Fault(("persistent",), f"'{a.score.kind}' compares no keys", f"write a score of {listed(COMPARING)}")
+    if a.persistent and a.normalizer.kind in WALKING:
+        rule = f"'{a.normalizer.kind}' shares out the keys that stand in a text, and a persistent one stands in none"
+        yield Fault(("persistent",), rule, "write normalizer: softmax, or leave persistent out")
+
+
+def _borrowed(a: MultiHead) -> Iterator[Fault]:
+    if a.kv_from is None:
+        return
+    theirs = f"keys and values are those of '{a.kv_from}'"
+    for key in ("projections", "bias"):
+        if {"key", "value"} & set(getattr(a, key)):
+            yield Fault((key,), f"{theirs}, so there are no maps for them here", "write query and output alone")
+    if not isinstance(a.v_norm, NoNorm):
+        yield Fault(("v_norm",), f"{theirs}, and normed there", "leave v_norm out")
+    if a.value_residual != "none":
+        yield Fault(("value_residual",), f"{theirs}, and mixed there", "leave value_residual out")
+    if a.score.kind not in RAW:
+        rule = f"'{a.score.kind}' makes something of its own of each key, and {theirs}"
+        yield Fault(("score",), rule, f"write a score of {listed(RAW)}")
+
+
+def _select(site: Site) -> Iterator[Fault]:
+    select = site.attention.select
+    if isinstance(select, Top) and select.keys >= site.k_length:
+        rule = f"no query sees more than {site.k_length} keys, so the best {select.keys} are all of them"
+        yield Fault(("select", "keys"), rule, f"write less than {site.k_length}, or leave select out")
+
+
+def _span(site: Site) -> Iterator[Fault]:
+    a, span = site.attention, site.attention.span
+    if not isinstance(span, Adaptive):
+        return
+    if a.normalizer.kind not in (*SINKING, "sum"):
+        rule = f"weights that fade are divided by their sum, and a row of '{a.normalizer.kind}' does not sum to 1"
+        yield Fault(("span",), rule, f"write a normalizer of {listed((*SINKING, 'sum'))}, or leave span out")
+    if site.source is not None:
+        rule = f"a span is a distance, and '{site.name}' and '{site.source}' share no positions"
+        yield Fault(("span",), rule, "leave span out of cross_attention")
+    elif span.maximum > site.k_length:
+        rule = f"no key of '{site.name}' is {span.maximum} tokens away: it has {site.k_length}"
+        yield Fault(("span", "maximum"), rule, f"write at most {site.k_length}")
 
 
 def _length(site: Site) -> Iterator[Fault]:
