@@ -16,11 +16,20 @@ from torch.nn.functional import pad
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
 from attncli.nn.normalizers import Normalizer, Softmax
-from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative, build_relative
 from attncli.nn.scores import Pair, Product, Score, build_score
 from attncli.nn.spans import Predicted, build_predicted, read_lengths
-from attncli.nn.steps import Ending, Gate, HeadScale, Persistent, ValueResidual, build_qk_norm, build_v_norm
+from attncli.nn.steps import (
+    Ending,
+    Gate,
+    Persistent,
+    ValueResidual,
+    build_ending,
+    build_gate,
+    build_persistent,
+    build_qk_norm,
+    build_v_norm,
+)  # fmt: skip
 from attncli.nn.view import Mask, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing, build_weighing
 from attncli.spec import attention as spec
@@ -255,39 +264,19 @@ class Attention(nn.Module):
         return Pair(query, key, value, q, k, lengths)
 
     def _tell(
-        self,
-        ready: Ready,
-        lse: Tensor | None,
-        weights: Tensor | None,
-        total: Tensor | None,
-        mixed: Tensor,
-        kernel: str,
-        seen: Seen | None = None,
-    ) -> None:
+        self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor,
+        kernel: str, seen: Seen | None = None,
+    ) -> None:  # fmt: skip
         view = ready.view
         assert view.tap is not None
         seen, real = self._seen(ready) if seen is None else seen, view.key_real
         record = Record(
-            address=self.address,
-            attention=self,
-            query=ready.query,
-            key=ready.key,
-            value=ready.value,
-            visible=seen.visible,
-            bias=seen.bias,
-            lse=lse,
-            weights=weights,
-            output=mixed,
-            query_positions=view.query_positions,
-            key_positions=seen.key_positions,
-            query_real=view.query_real,
-            key_real=None if real is None else pad(real, (self.ahead, 0), value=True),
-            kernel=kernel,
-            temperature=self._temperature(view),
-            total=total,
-            trail=ready.trail,
-            factor=seen.factor,
-        )
+            address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
+            visible=seen.visible, bias=seen.bias, lse=lse, weights=weights, output=mixed,
+            query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
+            key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
+            temperature=self._temperature(view), total=total, trail=ready.trail, factor=seen.factor,
+        )  # fmt: skip
         view.tap(record)
 
     @torch.no_grad()
@@ -351,35 +340,18 @@ def build_attention(
         key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
         value_norm=build_v_norm(attention.v_norm, kv_heads=kv_heads, width=value),
         value_residual=ValueResidual() if attention.value_residual == "first" else None,
-        persistent=_build_persistent(attention, d_key=read, d_value=value),
+        persistent=build_persistent(attention, d_key=read, d_value=value),
         score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
         position=position or build_attention_position(attention),
         mask=attention.mask,
         weighing=build_weighing(attention),
         span=build_predicted(attention.span, heads=heads, width=ask),
-        ending=_build_ending(attention, width=value),
-        gate=_build_gate(attention, d_query=d_query, width=value),
+        ending=build_ending(attention, width=value),
+        gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout,
         steps=attention.without_kernel,
         kernel=attention.kernel,
     )
-
-
-def _build_persistent(attention: spec.MultiHead, *, d_key: int, d_value: int) -> Persistent | None:
-    number = attention.persistent
-    return Persistent(kv_heads=attention.kv_heads, number=number, d_key=d_key, d_value=d_value) if number else None
-
-
-def _build_ending(attention: spec.MultiHead, *, width: int) -> Ending:
-    learned = attention.head_scale == "learned"
-    scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
-    return Ending(norm=build_norm(attention.context_norm, width=width), scale=scale)
-
-
-def _build_gate(attention: spec.MultiHead, *, d_query: int, width: int) -> Gate | None:
-    if attention.gate == "none":
-        return None
-    return Gate(d_query=d_query, heads=attention.heads, width=width if attention.gate == "sigmoid" else 1)
 
 
 def build_attention_position(attention: spec.MultiHead) -> Relative:

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 from attncli.nn.norms import build_norm
 from attncli.spec import norms
 from attncli.spec import steps as spec
+from attncli.spec.attention import MultiHead
 
 
 class OverHeads(nn.Module):
@@ -195,3 +196,23 @@ def build_select(select: spec.Select, *, ahead: int) -> Top | None:
             return Top(keys=select.keys, ahead=ahead)
         case _:
             assert_never(select)
+
+
+def build_persistent(attention: MultiHead, *, d_key: int, d_value: int) -> Persistent | None:
+    """The learned keys and values; None where there are none."""
+    number = attention.persistent
+    return Persistent(kv_heads=attention.kv_heads, number=number, d_key=d_key, d_value=d_value) if number else None
+
+
+def build_ending(attention: MultiHead, *, width: int) -> Ending:
+    """What ends the heads."""
+    learned = attention.head_scale == "learned"
+    scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
+    return Ending(norm=build_norm(attention.context_norm, width=width), scale=scale)
+
+
+def build_gate(attention: MultiHead, *, d_query: int, width: int) -> Gate | None:
+    """The gate of the heads; None where there is none."""
+    if attention.gate == "none":
+        return None
+    return Gate(d_query=d_query, heads=attention.heads, width=width if attention.gate == "sigmoid" else 1)
