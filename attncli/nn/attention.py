@@ -68,34 +68,13 @@ class Attention(nn.Module):
     """
 
     def __init__(
-        self,
-        *,
-        d_query: int,
-        d_memory: int,
-        d_output: int,
-        heads: int,
-        kv_heads: int,
-        d_head: int,
-        d_key: int,
-        d_value: int,
-        projections: tuple[str, ...],
-        bias: tuple[str, ...],
-        query_norm: nn.Module,
-        key_norm: nn.Module,
-        value_norm: nn.Module,
-        value_residual: ValueResidual | None,
-        persistent: Persistent | None,
-        score: Score,
-        position: Relative,
-        mask: Mask,
-        weighing: Weighing,
-        span: Predicted | None,
-        ending: Ending,
-        gate: Gate | None,
-        dropout: float,
-        steps: tuple[str, ...],
+        self, *, d_query: int, d_memory: int, d_output: int, heads: int, kv_heads: int, d_head: int, d_key: int,
+        d_value: int, projections: tuple[str, ...], bias: tuple[str, ...], query_norm: nn.Module,
+        key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
+        persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
+        span: Predicted | None, ending: Ending, gate: Gate | None, dropout: float, steps: tuple[str, ...],
         kernel: Literal["auto", "fused", "reference"],
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
             # a map of keys that no one compares would be weights without a use
@@ -121,18 +100,10 @@ class Attention(nn.Module):
         self.dropout = dropout
         self.address = ""
         self.traits = Traits(
-            product=isinstance(score, Product),
-            softmax=isinstance(weighing.normalizer, Softmax),
-            bias=_bias_trait(position),
-            dropout=dropout,
-            heads=heads,
-            kv_heads=kv_heads,
-            d_head=d_key,
-            d_value=d_value,
-            mask=mask.text,
-            steps=steps,
-            wanted=kernel,
-        )
+            product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
+            bias=_bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
+            d_value=d_value, mask=mask.text, steps=steps, wanted=kernel,
+        )  # fmt: skip
 
     @property
     def normalizer(self) -> Normalizer:
@@ -326,32 +297,19 @@ def build_attention(
     read = attention.d_head if attention.maps("key") else d_memory // kv_heads
     value = attention.d_value if attention.maps("value") else d_memory // kv_heads
     return Attention(
-        d_query=d_query,
-        d_memory=d_memory,
-        d_output=d_output,
-        heads=heads,
-        kv_heads=kv_heads,
-        d_head=attention.d_head,
-        d_key=read,
-        d_value=value,
-        projections=projections,
-        bias=attention.bias,
+        d_query=d_query, d_memory=d_memory, d_output=d_output, heads=heads, kv_heads=kv_heads,
+        d_head=attention.d_head, d_key=read, d_value=value, projections=projections, bias=attention.bias,
         query_norm=build_qk_norm(attention.qk_norm, heads=heads, width=ask),
         key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
         value_norm=build_v_norm(attention.v_norm, kv_heads=kv_heads, width=value),
         value_residual=ValueResidual() if attention.value_residual == "first" else None,
         persistent=build_persistent(attention, d_key=read, d_value=value),
         score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
-        position=position or build_attention_position(attention),
-        mask=attention.mask,
-        weighing=build_weighing(attention),
-        span=build_predicted(attention.span, heads=heads, width=ask),
-        ending=build_ending(attention, width=value),
-        gate=build_gate(attention, d_query=d_query, width=value),
-        dropout=attention.dropout,
-        steps=attention.without_kernel,
-        kernel=attention.kernel,
-    )
+        position=position or build_attention_position(attention), mask=attention.mask,
+        weighing=build_weighing(attention), span=build_predicted(attention.span, heads=heads, width=ask),
+        ending=build_ending(attention, width=value), gate=build_gate(attention, d_query=d_query, width=value),
+        dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
+    )  # fmt: skip
 
 
 def build_attention_position(attention: spec.MultiHead) -> Relative:
