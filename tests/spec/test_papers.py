@@ -26,12 +26,14 @@ COUNTS = {
     "gemma-3-1b": (999_885_952, TRANSFORMERS),
     "gpt-j-6b": (6_050_882_784, TRANSFORMERS),
     "llama-2-7b": (6_738_415_616, TRANSFORMERS),
+    "longformer-base": (148_711_257, TRANSFORMERS),
     "mistral-7b": (7_241_732_096, TRANSFORMERS),
     "modernbert-base": (149_655_232, TRANSFORMERS),
     "nemotron-4-15b": (15_628_775_424, TRANSFORMERS),
     "olmo-2-7b": (7_298_617_344, TRANSFORMERS),
     "opt-125m": (125_239_296, TRANSFORMERS),
     "phi-2": (2_779_683_840, TRANSFORMERS),
+    "pointer-generator": (21_501_265, "arXiv:1704.04368, section 5: 21,499,600, 1,153 more and 512 more"),
     "pythia-160m": (162_322_944, "85,056,000 in table 1 of arXiv:2304.01373, and two embeddings of 50,304 x 768"),
     "qwen2-7b": (7_615_616_512, TRANSFORMERS),
     "qwen3-8b": (8_190_735_360, TRANSFORMERS),
@@ -43,7 +45,10 @@ COUNTS = {
 
 APART = {
     "bart-base": -2 * 2 * 768,  # a table of positions begins at 2, in each stack
+    # projections of global rows, a table that begins at 2, a vector of segments
+    "longformer-base": -12 * 3 * (768 * 768 + 768) - 2 * 768 - 768,
     "opt-125m": -2 * 768,  # the table of positions begins at 2
+    "pointer-generator": 3 * 4 * 256,  # the second bias of torch's LSTM: two directions and the decoder
     "talking-heads": 36 * 2 * 12 * 12,  # the matrices that mix the heads
 }
 """What is known to be different, and said in the spec."""
