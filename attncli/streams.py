@@ -7,8 +7,8 @@ token has document -1, and tokens of different documents in one row never see ea
 of a document, so neither padding nor the place in a row shows.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,8 @@ class Stream:
     padded: bool = True  # some place may hold no token
     packed: bool = False  # some row may hold several documents
     plain: bool = True  # each row is one document that starts at place 0 with position 0, with any padding behind it
+    carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b n) integers that masks read, by their names
+    shared: frozenset[str] = frozenset()  # those of `carried` that are one number for all tokens of a document
 
     @property
     def real(self) -> Tensor:
@@ -38,22 +40,30 @@ class Stream:
         """The same stream on another device."""
         if self.values.device == torch.device(device):
             return self
-        return replace(
-            self,
-            values=self.values.to(device, non_blocking=True),
-            lengths=self.lengths.to(device, non_blocking=True),
-            positions=self.positions.to(device, non_blocking=True),
-            documents=self.documents.to(device, non_blocking=True),
-        )
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def select(self, rows: Tensor) -> "Stream":
         """The rows named by an index tensor, in its order."""
+        return self._each(lambda tensor: tensor[rows])
+
+    def of_rows(self) -> dict[str, Tensor]:
+        """(b) each integer that is shared, where a row is one document."""
+        first = self.real.int().argmax(1, keepdim=True)
+        return {name: self.carried[name].gather(1, first).squeeze(1) for name in self.shared}
+
+    def with_rows(self, numbers: Mapping[str, Tensor]) -> "Stream":
+        """The same stream with integers (b), each shared by all places of a row."""
+        carried = {name: each.unsqueeze(1).expand_as(self.values) for name, each in numbers.items()}
+        return replace(self, carried={**self.carried, **carried}, shared=self.shared | frozenset(numbers))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Stream":
         return replace(
             self,
-            values=self.values[rows],
-            lengths=self.lengths[rows],
-            positions=self.positions[rows],
-            documents=self.documents[rows],
+            values=change(self.values),
+            lengths=change(self.lengths),
+            positions=change(self.positions),
+            documents=change(self.documents),
+            carried={name: change(numbers) for name, numbers in self.carried.items()},
         )
 
 
@@ -78,3 +88,18 @@ def stream(rows: Sequence[Sequence[int]], *, pad: int, left: bool = False) -> St
         padded=padded,
         plain=not (left and padded),
     )
+
+
+def with_made_up_numbers(tokens: Stream, names: Iterable[str]) -> Stream:
+    """The stream with integers for masks to read, where no data are: of trials and profiles.
+
+    They are functions of the document alone, as those of data are, wherever it stands: `column` counts to 3 and `row`
+    counts the columns through; others last for two tokens. A prompt is one token: so every cut of a text is behind it.
+    """
+    ways = {
+        "column": tokens.positions % 3,
+        "row": tokens.positions // 3,
+        "prefix_length": torch.ones_like(tokens.positions),
+    }
+    carried = {name: ways.get(name, tokens.positions // 2) for name in names}
+    return replace(tokens, carried={**tokens.carried, **carried})

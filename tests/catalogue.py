@@ -99,8 +99,39 @@ MASKS = (
     "abs(q - k) <= min(2, h)",
     "k >= k_length - 2",
     "q + k < q_length",
+    "random_blocks(count=2, size=1, seed=3)",
+    "window(around=1) | ~random_blocks(count=1, size=2, seed=0)",
 )
 """Masks of four heads; attncli.spec.masks tells which of them are causal."""
+
+DATA_MASKS = (
+    "causal | prefix",
+    "causal & (window(before=1) | prefix)",
+    "k < prefix_length | k == q",
+    "causal & k % 3 != part",
+    "neighbourhood(3)",
+    "causal & neighbourhood(3)",
+    "causal & same(word)",
+    "same(row) | column(q) == column(k)",
+    "abs(row(q) - row(k)) <= 1 & k_length > part",
+    "same(document) & word(k) <= word(q)",
+)
+"""Masks that read integers of tokens and samples, which `carried` gives."""
+
+
+def carried(place: int, sample: int = 0) -> dict[str, int]:
+    """What the token at a place carries: words of two tokens, rows of three columns, and what its sample says."""
+    of_token = {"word": place // 2, "row": place // 3, "column": place % 3}
+    return of_token | {"prefix_length": 1 + sample % 3, "part": sample % 2}
+
+
+def carried_by_pair(q: int, k: int, k_length: int, sample: int = 0) -> dict[str, int]:
+    """The same as a mask is asked."""
+    sides = {f"{name}({side})": number for side, place in (("q", q), ("k", k))
+             for name, number in carried(place, sample).items()}  # fmt: skip
+    most = {f"most {name}": max(carried(place)[name] for place in range(k_length)) for name in ("row", "column")}
+    return carried(q, sample) | sides | most
+
 
 POSITIONS = {
     "none": "none",

@@ -71,7 +71,7 @@ def test_the_writers_take_every_way(field):
 
 
 def test_the_masks_use_every_predicate_and_are_all_different():
-    used = {word for mask in catalogue.MASKS for word in PREDICATES if word in mask}
+    used = {word for mask in (*catalogue.MASKS, *catalogue.DATA_MASKS) for word in PREDICATES if word in mask}
     assert used == set(PREDICATES)
     assert len({parse(mask) for mask in catalogue.MASKS}) == len(catalogue.MASKS)
     causal = [mask for mask in catalogue.MASKS if parse(mask).causal() is None]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attncli.checking.subject import Subject, chunk, packed, shake
+from attncli.checking.subject import Subject, shake
 from attncli.nn.attention import Attention
 from attncli.nn.kernels.reference import repeat_heads
 from attncli.nn.model import Model, build_model
@@ -127,7 +127,7 @@ def _cached(subject: Subject) -> Iterator[Measure]:
     for how, cuts in CUTS.items():
         cache, start, logits = subject.model.start(_sources(subject, rows), capacity=length), 0, []
         for end in [cut for cut in cuts if cut <= length]:
-            logits.append(subject.model.step(chunk(texts, start, end), cache))
+            logits.append(subject.model.step(subject.chunk(texts, start, end), cache))
             start = end
         yield Measure(apart(torch.cat(logits, 1), expected[:, :start]), f"{how} is not the whole text at once")
     yield from _prompts(subject, rows)
@@ -156,7 +156,7 @@ def _reordered(subject: Subject, rows: Sequence[int]) -> Iterator[Measure]:
         return
     cache = subject.model.start(_sources(subject, rows), rows=2, capacity=length)
     texts, of = _texts(subject, 2 * len(rows), 2), [row for row in rows for _ in range(2)]
-    subject.model.step(chunk(texts, 0, 2), cache)
+    subject.model.step(subject.chunk(texts, 0, 2), cache)
     for index, fresh in (([1, 0, 3, 3, 4, 4], 7), ([5, 2, 0, 1], 3)):
         cache.reorder(torch.tensor(index))
         added = [[token] for token in _texts(subject, fresh, len(index))[-1]]
@@ -173,10 +173,10 @@ def _cropped(subject: Subject, rows: Sequence[int]) -> Iterator[Measure]:
         return
     texts = _texts(subject, len(rows), length)
     cache = subject.model.start(_sources(subject, rows), capacity=length)
-    subject.model.step(chunk(texts, 0, length), cache)
+    subject.model.step(subject.chunk(texts, 0, length), cache)
     cache.crop(2)
     others = [text[:2] + text[1::-1] for text in texts]
-    logits = subject.model.step(chunk(others, 2, 4), cache)
+    logits = subject.model.step(subject.chunk(others, 2, 4), cache)
     yield Measure(apart(logits, _whole(subject, others, rows)[:, 2:]), "a text that was cut back goes on otherwise")
 
 
@@ -212,7 +212,7 @@ GROUPS = ((0, 1), (2, 3))
 
 @torch.no_grad()
 def _separate(subject: Subject) -> Iterator[Measure]:
-    batch = {name: packed(texts, GROUPS, pad=IGNORE if name == "labels" else 0) for name, texts in subject.rows.items()}
+    batch = subject.packed(GROUPS)
     logits = subject.model(batch)
     for row, group in enumerate(GROUPS):
         at = 0

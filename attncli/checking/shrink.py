@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from math import gcd
 from typing import Any
 
+from attncli.spec.fields import PROMPTED
+
 Plain = Any
 """A spec as dictionaries, lists and scalars."""
 
@@ -29,9 +31,11 @@ LONGEST = 12
 def shrunk(spec: Plain) -> Plain:
     """The written spec (not the resolved one, so that defaults follow from the new sizes), smaller.
 
-    data, training and evaluation are left out: a trial needs none of them.
+    data, training and evaluation are left out: a trial needs none of them, but for what masks read of the data.
     """
     kept = {key: value for key, value in spec.items() if key not in ("data", "train", "evaluate", "extends")}
+    if fields := _fields(spec.get("data")):
+        kept["data"] = {"train": "none.tsv", "fields": fields}  # a name, which is never opened
     kept["tokenizer"] = {"kind": "words", "vocabulary": COUNTS["vocabulary"]}
     divisor = _divisor(kept)
     small: Plain = _small(kept, divisor)
@@ -54,6 +58,15 @@ def shrunk(spec: Plain) -> Plain:
             given = written if isinstance(written, dict) else {"kind": written}
             one["attention"] = given | {"heads": max(1, width * divisor // 64)}
     return small
+
+
+def _fields(data: Plain) -> Plain:
+    """The fields that masks read, and those that make a text a prompt and its answer."""
+    given = data.get("fields", {}) if isinstance(data, dict) else {}
+    kinds = {name: field for name, field in given.items() if isinstance(field, dict) and "kind" in field}
+    return {name: {"kind": field["kind"]} for name, field in kinds.items()} | {
+        name: {} for name in given if name in PROMPTED
+    }
 
 
 def _divisor(spec: Plain) -> int:
@@ -106,11 +119,12 @@ def _small(value: Plain, divisor: int, key: str = "") -> Plain:
 
 def smaller_mask(text: str) -> str:
     """A mask whose numbers of tokens are small, in the order that they had: before=4095 becomes before=12."""
-    numbers = [int(one) for one in re.findall(r"\d+", text)]
+    text, size = re.sub(r"neighbourhood\([^)]*\)", "neighbourhood(3)", text), r"(?<!seed=)(?<!\d)\d+"
+    numbers = [int(one) for one in re.findall(size, text)]
     largest = max(numbers, default=0)
     if largest <= LONGEST:
         return text
-    return re.sub(r"\d+", lambda one: str(_scaled(int(one[0]), largest)), text)
+    return re.sub(size, lambda one: str(_scaled(int(one[0]), largest)), text)
 
 
 def _scaled(number: int, largest: int) -> int:

@@ -12,7 +12,7 @@ from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import SPECIALS, Sizes, sizes_of
 from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
-from attncli.streams import IGNORE, Batch, Stream, stream
+from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
 LENGTHS = (6, 9, 3, 4)
 """Tokens of the rows; each field begins at another one."""
@@ -54,9 +54,26 @@ class Subject:
         given = self.rows if rows is None else rows
         numbers = chosen or range(len(next(iter(given.values()))))
         return {
-            name: stream([texts[number] for number in numbers], pad=IGNORE if name == "labels" else 0, left=left)
+            name: self.carrying(
+                stream([texts[number] for number in numbers], pad=IGNORE if name == "labels" else 0, left=left)
+            )
             for name, texts in given.items()
         }
+
+    def chunk(self, texts: Sequence[Sequence[int]], start: int, end: int) -> Stream:
+        """Places start to end of every text, as a stream that continues a cache."""
+        return self.carrying(chunk(texts, start, end))
+
+    def packed(self, groups: Sequence[Sequence[int]]) -> Batch:
+        """Several rows in each, one behind the other."""
+        return {
+            name: self.carrying(packed(texts, groups, pad=IGNORE if name == "labels" else 0))
+            for name, texts in self.rows.items()
+        }
+
+    def carrying(self, tokens: Stream) -> Stream:
+        """The stream with what the masks read of the data."""
+        return with_made_up_numbers(tokens, self.run.read_by_masks)
 
     def copy(self) -> Model:
         """The model with parameters of its own."""

@@ -80,8 +80,9 @@ def _read(loaded: "LoadedRun", texts: tuple[str, ...], file: Path | None) -> tup
     """The texts in groups that are answered together, and what names a text in an error."""
     from attncli.data.sources import open_file
     from attncli.errors import InputError
+    from attncli.spec.fields import asked
 
-    field = "source" if loaded.spec.task.kind == "seq2seq" else "text"
+    field = asked(loaded.spec.task, loaded.spec.data)
     if texts:
         for text in texts:
             if any("\ud800" <= character <= "\udfff" for character in text):

@@ -12,6 +12,7 @@ import torch
 
 from attncli.data.codec import Codec
 from attncli.data.encoded import Encoded, encode_split
+from attncli.data.packing import packed, packs_of
 from attncli.data.plan import Numbers, make_plan
 from attncli.data.rows import Rows
 from attncli.spec.seeds import mix
@@ -31,7 +32,11 @@ class Batches:
         self.codec = codec
         self.encoded: Encoded = encode_split(rows, codec, cache=cache)
         self._size, self._by_sequences = batch.size, isinstance(batch, SequenceBatch)
-        self._plan = make_plan(batch, self.encoded.widths)
+        self._packs = self._packed(codec)
+        self._widths = self.encoded.widths
+        if self._packs is not None:
+            self._widths = np.stack([self.encoded.widths[pack].sum(0) for pack in self._packs])
+        self._plan = make_plan(batch, self._widths)
         self._seed = seed
         self._kept: tuple[int, list[Numbers]] = (-1, [])
 
@@ -41,14 +46,27 @@ class Batches:
         return self._plan.steps
 
     def epoch(self, epoch: int) -> list[Numbers]:
-        """The examples of each batch of an epoch; each example stands in one."""
+        """The examples of each batch of an epoch, or the packs of examples; each stands in one."""
         if self._kept[0] != epoch:
             self._kept = epoch, self._plan.groups(np.random.default_rng(mix(self._seed, "order", epoch)))
         return self._kept[1]
 
     def batch(self, epoch: int, index: int) -> Batch:
         """One batch of an epoch, with the noise of that place where the task has noise."""
-        return self.collate(self.epoch(epoch)[index], noise=self._noise(epoch, index))
+        chosen, noise = self.epoch(epoch)[index], self._noise(epoch, index)
+        if self._packs is None:
+            return self.collate(chosen, noise=noise)
+        packs = [self._packs[number] for number in chosen]
+        batch = self.collate(np.concatenate(packs), noise=noise)
+        counts = np.array([len(pack) for pack in packs], dtype=np.int64)
+        return {name: packed(one, counts, pad=self.codec.collator.pad(name)) for name, one in batch.items()}
+
+    def _packed(self, codec: Codec) -> list[Numbers] | None:
+        """The examples that share a row; None where each has its own."""
+        if codec.run.data is None or codec.run.data.packing == "none":
+            return None
+        limits = [codec.limits[field] for field in codec.vocabularies]
+        return packs_of(self.encoded.widths, np.array(limits, dtype=np.int64))
 
     def collate(self, examples: Numbers, *, noise: torch.Generator | None = None) -> Batch:
         """The batch of any examples."""
@@ -82,7 +100,7 @@ class Batches:
         """The share of the places of an epoch's inputs that hold no token."""
         places = real = 0
         for group in self.epoch(epoch):
-            widths = self.encoded.widths[group]
+            widths = self._widths[group]
             places += len(group) * int(widths.max(0).sum())
             real += int(widths.sum())
         return 1 - real / max(places, 1)

@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from attncli.data.carried import Numbers, Wrong
 from attncli.data.copying import decode, extended, named
 from attncli.data.examples import ADDED, Collator, Example, cut, token_fields
 from attncli.data.labels import FIELD, find_labels, unknown_label
@@ -16,6 +18,7 @@ from attncli.data.store import load_labels, load_vocabulary, save_codec
 from attncli.data.tokenizers import train_vocabulary
 from attncli.data.vocabulary import Vocabulary
 from attncli.errors import DataError, InputError
+from attncli.spec.fields import PROMPTED, prompted
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
 from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, PointerGenerator, Tagging
@@ -38,7 +41,7 @@ class Codec:
 
     def __init__(self, run: Run, vocabularies: dict[str, Vocabulary], labels: tuple[str, ...] = ()) -> None:
         self.run, self.vocabularies, self.labels = run, vocabularies, labels
-        self.collator = Collator(run.task, vocabularies)
+        self.collator = Collator(run, vocabularies)
         self.limits = {field: _limit(run, field)[0] for field in vocabularies}
         """Places that the stacks have for each field."""
         for field, limit in self.limits.items():
@@ -63,7 +66,8 @@ class Codec:
         own, shared = _fields(run)
 
         def texts(fields: Sequence[str]) -> Callable[[], Iterable[str]]:
-            return lambda: (row[field] for row in rows for field in fields)
+            columns = PROMPTED if prompted(run.task, run.data) else fields  # both are one text
+            return lambda: (row[field] for row in rows for field in columns)
 
         found = {
             field: train_vocabulary(run.tokenizer_of(field), texts([field]), where=f"data.fields.{field}.tokenizer")
@@ -103,7 +107,8 @@ class Codec:
         parts = [vocabulary.tokenizer.to_str() for vocabulary in self.vocabularies.values()]
         data = self.run.data
         rules = (data.on_long, data.on_bad_row) if data else ()
-        facts = repr((self.run.task.kind, self.copies, self.labels, self.limits, rules, *parts))
+        names = self.collator.carried.names
+        facts = repr((self.run.task.kind, self.copies, self.labels, self.limits, rules, names, *parts))
         return hashlib.sha256(facts.encode()).hexdigest()
 
     def encode(self, row: Row, *, place: str = "") -> Example:
@@ -117,20 +122,59 @@ class Codec:
         """Each row as ids, or why it cannot be. A long text of a language model is one example; `cut` makes chunks."""
         if not rows:
             return []
+        carried = self.collator.carried
+        if carried.prompted:
+            return self._prompted(rows)
         if isinstance(self.run.task, Tagging):
             texts = [row["text"].split() for row in rows]
             encoded = self.vocabularies["text"].encode_words(texts)
-            return [self._tagged(*each) for each in zip(rows, texts, encoded, strict=True)]
+            found = [self._tagged(*each) for each in zip(rows, texts, encoded, strict=True)]
+            return self._carrying(rows, [" ".join(words) for words in texts], found)
         known = [field for field in self.vocabularies if field in rows[0]]
         if self.copies:
             both = [extended(self.vocabularies["source"], row["source"], row.get("target")) for row in rows]
             ids = {field: [pair[field == "target"] for pair in both] for field in known}
         else:
             ids = {field: self.vocabularies[field].encode_many([row[field] for row in rows]) for field in known}
-        return [
+        found = [
             self._fitted({field: ids[field][number] for field in known}, row.get("label"))
             for number, row in enumerate(rows)
         ]
+        return self._carrying(rows, [row.get(carried.field, "") for row in rows], found)
+
+    def _carrying(
+        self, rows: Sequence[Row], texts: Sequence[str], found: Sequence[Example | Fault]
+    ) -> list[Example | Fault]:
+        """The examples with what masks read of them."""
+        carried = self.collator.carried
+        if not carried.names:
+            return list(found)
+        pairs = zip(found, carried.of_rows(rows, texts, self.vocabularies[carried.field]), strict=True)
+        return [self._joined(example, numbers) for example, numbers in pairs]
+
+    def _joined(self, example: Example | Fault, carried: Numbers | Wrong) -> Example | Fault:
+        if isinstance(example, Fault):
+            return example
+        if isinstance(carried, Wrong):
+            return Fault(*carried)
+        kept = len(example.fields.get(self.collator.carried.field, ()))  # a long text may have been cut
+        tokens = {name: numbers[:kept] for name, numbers in carried.of_tokens.items()}
+        return replace(example, carried=tokens, numbers={**carried.of_sample, **example.numbers})
+
+    def _prompted(self, rows: Sequence[Row]) -> list[Example | Fault]:
+        """Prompt and answer as one text; where a row has no answer, the prompt alone."""
+        encode = self.vocabularies["text"].encode_many
+        prompts, answers = encode([row["prompt"] for row in rows]), encode([row.get("answer", "") for row in rows])
+        room, found = self.limits["text"] - 1, list[Example | Fault]()
+        for row, prompt, answer in zip(rows, prompts, answers, strict=True):
+            cut = self._truncates and len(prompt) + ("answer" in row) <= room
+            ids = (prompt + answer)[:room] if cut else prompt + answer
+            if len(ids) > room:
+                found.append(self._too_long("text", len(ids)))
+            else:
+                numbers = {"prefix_length": len(prompt) + 1}
+                found.append(Example({"text": ids}, length=len(ids) + 1, numbers=numbers))
+        return self._carrying(rows, [""] * len(rows), found)
 
     def _fitted(self, fields: dict[str, list[int]], label: str | None) -> Example | Fault:
         """Apply `data.on_long`, and look the label up."""

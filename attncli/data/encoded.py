@@ -30,7 +30,7 @@ log = logging.getLogger("attncli.data")
 CHUNK = 1000
 """Rows that are tokenised at a time, on all cores."""
 
-FORMAT = 1
+FORMAT = 2
 """Changes with what is written to the disk."""
 
 LARGE = 200_000
@@ -120,7 +120,8 @@ def _mapped(path: Path) -> NDArray[np.int32]:
 
 
 def _encode(rows: Rows, codec: Codec, folder: Path | None) -> Encoded:
-    fields = {field: _Growing(folder / f"{field}.ids" if folder else None) for field in codec.vocabularies}
+    names = (*codec.vocabularies, *codec.collator.carried.names)
+    fields = {field: _Growing(folder / f"{field}.ids" if folder else None) for field in names}
     labels = _Growing(folder / "labels.ids" if folder else None)
     widths: list[NDArray[np.int64]] = []
     numbers: list[NDArray[np.int64]] = []
@@ -140,7 +141,7 @@ def _encode(rows: Rows, codec: Codec, folder: Path | None) -> Encoded:
             growing.append([one[field] for one in framed])
         labels.append([list(example.labels) for example in examples])
         sizes = [codec.collator.widths(example) for example in examples]
-        widths.append(np.array(sizes, dtype=np.int64).reshape(len(examples), len(fields)))
+        widths.append(np.array(sizes, dtype=np.int64).reshape(len(examples), len(codec.vocabularies)))
         numbers.append(np.array(places, dtype=np.int64))
     found_labels = labels.done()
     return Encoded(

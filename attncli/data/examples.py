@@ -14,9 +14,11 @@ begins with the token before it instead of BOS, so every token of the text is pr
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as with_default
 
 import torch
 
+from attncli.data.carried import FRAME, NOWHERE, Carried
 from attncli.data.labels import FIELD
 from attncli.data.noise import corrupt
 from attncli.data.ragged import Ragged
@@ -39,6 +41,10 @@ class Example:
     """The token before a chunk that does not begin its text."""
     after: int | None = None
     """The token behind a chunk that does not end its text."""
+    carried: dict[str, list[int]] = with_default(default_factory=dict)
+    """What masks read of each token of the text."""
+    numbers: dict[str, int] = with_default(default_factory=dict)
+    """What masks read of the row."""
 
 
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -71,22 +77,30 @@ def cut(task: Task, example: Example, limit: int) -> list[Example]:
         return [example]
     ids = example.fields["text"]
     if isinstance(task, MaskedLanguageModel):
-        parts = [ids[start : start + limit - 2] for start in range(0, len(ids), limit - 2)]
-        return [Example({"text": part}, length=len(part) + 2) for part in parts]
+        parts = [slice(start, start + limit - 2) for start in range(0, len(ids), limit - 2)]
+        return [_part(example, part) for part in parts]
     chunks = []
     for start in range(0, len(ids) + 1, limit):  # the places start to stop of BOS ids, which predict those of ids EOS
         stop = min(start + limit, len(ids) + 1)
         before = ids[start - 1] if start else None
         after = ids[stop - 1] if stop <= len(ids) else None
-        chunks.append(Example({"text": ids[start : stop - 1]}, length=stop - start, before=before, after=after))
+        part = {"text": ids[start : stop - 1]}
+        chunks.append(Example(part, (), stop - start, before, after, numbers=example.numbers))
     return chunks
+
+
+def _part(example: Example, part: slice) -> Example:
+    ids = example.fields["text"][part]
+    carried = {name: numbers[part] for name, numbers in example.carried.items()}
+    return Example({"text": ids}, length=len(ids) + 2, carried=carried, numbers=example.numbers)
 
 
 class Collator:
     """Lays examples of one task under each other."""
 
-    def __init__(self, task: Task, vocabularies: Mapping[str, Vocabulary]) -> None:
-        self.task, self.vocabularies = task, vocabularies
+    def __init__(self, run: Run, vocabularies: Mapping[str, Vocabulary]) -> None:
+        task = run.task
+        self.task, self.vocabularies, self.carried = task, vocabularies, Carried(run)
         for field, roles in ROLES[task.kind].items():
             vocabularies[field].require(roles, field=field)
         if isinstance(task, MaskedLanguageModel):
@@ -102,7 +116,14 @@ class Collator:
             before = vocabulary.bos if example.before is None else example.before
             after = vocabulary.eos if example.after is None else example.after
             found[field] = [before] * ("bos" in roles) + ids + [after] * ("eos" in roles)
-        return found
+            if field == self.carried.field:
+                for name, numbers in example.carried.items():
+                    found[FRAME + name] = [NOWHERE] * ("bos" in roles) + numbers + [NOWHERE] * ("eos" in roles)
+        return found | {FRAME + name: [number] for name, number in example.numbers.items()}
+
+    def pad(self, name: str) -> int:
+        """What stands where a stream of a batch has no token."""
+        return IGNORE if name == "labels" else max(self.vocabularies[name].pad, 0)
 
     def widths(self, example: Example) -> tuple[int, ...]:
         """The places that each field of an example fills in the inputs of a batch."""
@@ -110,7 +131,14 @@ class Collator:
 
     def lay(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
         """The batch of framed fields. Without `noise` a masked language model reads its text whole, without labels."""
-        streams = {field: max(self.vocabularies[field].pad, 0) for field in fields}
+        batch = self.carried.lay(self._laid(fields, labels, noise), fields)
+        if "labels" in batch and isinstance(self.task, LanguageModel) and self.task.loss_on == "answer":
+            prompt = batch["text"].positions < batch["text"].carried["prefix_length"] - 1
+            batch["labels"].values[prompt] = IGNORE
+        return batch
+
+    def _laid(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
+        streams = {field: self.pad(field) for field in self.vocabularies if field in fields}
         match self.task:
             case Seq2seq() | LanguageModel():
                 written = "target" if isinstance(self.task, Seq2seq) else "text"

@@ -17,8 +17,9 @@ from attncli.data.parallel import open_parallel
 from attncli.data.rows import Chosen, Joined, Rows, Splits
 from attncli.errors import DataError
 from attncli.spec.data import Data, Files, Generated, Hub, Share
+from attncli.spec.fields import columns_of
 from attncli.spec.run import Run
-from attncli.spec.tasks import FIELDS, LanguageModel, MaskedLanguageModel
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel
 
 log = logging.getLogger("attncli.data")
 
@@ -33,7 +34,7 @@ def open_splits(run: Run, *, cache: Path | None = None, names: Sequence[str] = N
     """
     if run.data is None:
         raise DataError("the spec has no data", help="write a section `data`, or give a file with --data")
-    wanted = _wanted(run.data, FIELDS[run.task.kind])
+    wanted = _wanted(run.data, columns_of(run.task, run.data))
     cache = cache or cache_folder()
     found: dict[str, Rows | None]
     match run.data:
@@ -58,7 +59,7 @@ def open_file(
     fields: what the file must have; all fields of the task where not given (predict has no answers).
     lines: each line of a plain text is a row, an empty one too, whatever the task.
     """
-    wanted = _wanted(run.data, fields or FIELDS[run.task.kind])
+    wanted = _wanted(run.data, fields or columns_of(run.task, run.data))
     reading = _reading(run, wanted, cache or cache_folder(), lines=lines)
     return open_paths("--data", (str(path),), reading)
 

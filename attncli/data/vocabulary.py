@@ -6,6 +6,7 @@ attncli/data/tokenizers.py. Special tokens are never read from text: `[MASK]` in
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,14 @@ class Vocabulary:
             found.append(starts if isinstance(starts, str) else (ids, starts))
         return found
 
+    def words_of(self, texts: Sequence[str]) -> list[list[int]]:
+        """For each id of each text the number of its word, from 0: the one in which its first letter stands.
+
+        Words are what stands between spaces; a piece of spaces alone belongs to the word before it.
+        """
+        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [_word_numbers(text, one.offsets) for text, one in zip(texts, encodings, strict=True)]
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. PAD, BOS and EOS are left out, an unknown token shows as such."""
         kept = [token for token in ids if token not in (self.pad, self.bos, self.eos)]
@@ -119,6 +128,16 @@ def _word_starts(words: Sequence[str], offsets: Sequence[tuple[int, int]]) -> li
         starts.append(place)
         begin += len(word) + 1
     return starts
+
+
+def _word_numbers(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
+    starts = [found.start() for found in re.finditer(r"\S+", text)]
+    numbers = []
+    for start, end in offsets:
+        letter = re.search(r"\S", text[start:end])
+        place = start + (letter.start() if letter else 0)
+        numbers.append(max(0, bisect_right(starts, place) - 1))
+    return numbers
 
 
 def _special(tokenizer: "Tokenizer", names: Sequence[str]) -> int:

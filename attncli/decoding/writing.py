@@ -98,7 +98,9 @@ def begin(
     repeated = [prompt for prompt in prompts for _ in range(rows)]
     uneven = any(len(prompt) != longest for prompt in prompts)
     device = next(iter(batch.values())).values.device
-    tokens = stream(repeated, pad=signs.pad, left=uneven).to(device)
+    read = batch.get("text") or next(iter(batch.values()))
+    numbers = {name: each.repeat_interleave(rows, 0) for name, each in read.of_rows().items()}
+    tokens = stream(repeated, pad=signs.pad, left=uneven).to(device).with_rows(numbers)
     cache = model.start(batch, rows=rows, capacity=longest + max(limits) - 1, tap=tap)
     return Writing(model, cache, tokens, limits, signs, tap)
 

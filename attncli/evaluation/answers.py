@@ -97,6 +97,8 @@ class Answering:
             case Tagging():  # any tag will do: where the labels have one, a word begins
                 tag = self.codec.labels[0]
                 return self.codec.encode_many([{"text": t, "tags": " ".join(tag for _ in t.split())} for t in texts])
+            case LanguageModel() if self.codec.collator.carried.prompted:
+                return self.codec.encode_many([{"prompt": text} for text in texts])
             case LanguageModel():
                 return [self._limited(self.codec.vocabularies["text"].encode(text), 1, keep_end=True) for text in texts]
             case MaskedLanguageModel():
@@ -134,7 +136,8 @@ class Answering:
                 return [self._text(text, written, []) for text, written in zip(texts, found, strict=True)]
             case LanguageModel():
                 found = self.write({"text": batch["text"]}, numbers=numbers)
-                prompts = [example.fields["text"] for example in examples]
+                whole = not self.codec.collator.carried.prompted  # an answer stands for itself
+                prompts = [example.fields["text"] if whole else [] for example in examples]
                 return [self._text(*each) for each in zip(texts, found, prompts, strict=True)]
             case MaskedLanguageModel():
                 shares = self.model(batch).float().softmax(-1).cpu()

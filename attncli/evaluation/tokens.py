@@ -83,23 +83,46 @@ def _shown(row: Written) -> dict[str, str | float]:
 
 def score_language(scoring: Scoring) -> Report:
     """A language model on whole texts, each token predicted once (attncli/evaluation/windows.py)."""
+    if scoring.codec.collator.carried.prompted:
+        return _score_answers(scoring)
     vocabulary = scoring.codec.vocabularies["text"]
     size = scoring.run.model.stacks[scoring.run.task.stack].max_length
     size_of_texts = unknown = 0
     for rows in scoring.windows():
-        parts = [
-            window
-            for read in rows
-            for window in windows(read.example.fields["text"], bos=vocabulary.bos, eos=vocabulary.eos, size=size)
-        ]
+        parts, numbers = [], []
+        for read in rows:
+            found = list(windows(read.example.fields["text"], bos=vocabulary.bos, eos=vocabulary.eos, size=size))
+            parts += found
+            numbers += [read.example.numbers] * len(found)
         for group in by_length([len(part.text) for part in parts]):
+            carried = {name: torch.tensor([numbers[index][name] for index in group]) for name in numbers[group[0]]}
             batch = {
-                "text": stream([parts[index].text for index in group], pad=max(vocabulary.pad, 0)),
+                "text": stream([parts[index].text for index in group], pad=max(vocabulary.pad, 0)).with_rows(carried),
                 "labels": stream([parts[index].labels for index in group], pad=IGNORE),
             }
             scoring.sums.add(scoring.model.losses(scoring.move(batch)))
         size_of_texts += sum(len(read.row["text"].encode("utf-8", "replace")) for read in rows)
         unknown += sum(read.example.fields["text"].count(vocabulary.unk) for read in rows)
+    return _report_of_texts(scoring, size_of_texts, unknown)
+
+
+def _score_answers(scoring: Scoring) -> Report:
+    """A language model on answers (and prompts, where it is scored on all): each row fits whole."""
+    vocabulary, answers = scoring.codec.vocabularies["text"], scoring.run.task.model_dump()["loss_on"] == "answer"
+    size_of_texts = unknown = 0
+    for rows in scoring.windows():
+        for group in by_length([read.example.length for read in rows]):
+            batch = scoring.codec.collate([rows[index].example for index in group])
+            scoring.sums.add(scoring.model.losses(scoring.move(batch)))
+        for read in rows:
+            ids, first = read.example.fields["text"], read.example.numbers["prefix_length"] - 1 if answers else 0
+            text = read.row["answer"] if answers else read.row["prompt"] + read.row["answer"]
+            size_of_texts += len(text.encode("utf-8", "replace"))
+            unknown += ids[first:].count(vocabulary.unk)
+    return _report_of_texts(scoring, size_of_texts, unknown)
+
+
+def _report_of_texts(scoring: Scoring, size_of_texts: int, unknown: int) -> Report:
     metrics = _token_metrics(scoring.sums)
     metrics["bits_per_byte"] = scoring.sums.nll / math.log(2) / size_of_texts if size_of_texts else math.nan
     note = f"{unknown:,} tokens are unknown to the tokenizer, so bits_per_byte is too small"

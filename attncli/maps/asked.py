@@ -5,6 +5,7 @@ from pathlib import Path
 
 from attncli.data.rows import Row
 from attncli.errors import InputError
+from attncli.spec.fields import asked
 from attncli.spec.run import Run
 from attncli.spec.training import Beam, Decoding, Greedy
 
@@ -25,7 +26,7 @@ def rows_of(run: Run, texts: Sequence[str], targets: Sequence[str], file: Path |
     for place, text in given:
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError(f"{place!a}: this text is not UTF-8", help="set the terminal to UTF-8, or use --file")
-    field = "source" if run.task.kind == "seq2seq" else "text"
+    field = asked(run.task, run.data)
     if not targets:
         return [(place, {field: text}) for place, text in given]
     if field != "source":

@@ -19,7 +19,7 @@ from attncli.nn.attention import Attention
 from attncli.nn.model import Model
 from attncli.nn.stacks import Transformer
 from attncli.nn.view import Record
-from attncli.streams import Batch, Stream
+from attncli.streams import IGNORE, Batch, Stream
 
 Pieces = Callable[[str, Sequence[int]], list[str]]
 """(field, ids) -> the token of each id, as attncli.data.codec.Codec.pieces gives them."""
@@ -185,5 +185,7 @@ def tokens_of(batch: Batch, field: str | None, row: int, pieces: Pieces) -> tupl
 
 
 def named(stream: Stream, field: str, row: int, pieces: Pieces) -> tuple[str, ...]:
-    """Real tokens of one row of a stream, as the vocabulary of a field names them."""
-    return tuple(pieces(field, stream.values[row][stream.real[row]].tolist()))
+    """Real tokens of one row of a stream, as the vocabulary of a field names them; "" where nothing is predicted."""
+    ids = stream.values[row][stream.real[row]].tolist()
+    known = iter(pieces(field, [token for token in ids if token != IGNORE]))
+    return tuple("" if token == IGNORE else next(known) for token in ids)

@@ -131,7 +131,8 @@ def replay_error(model: Model, batch: Batch, row: int, written: Written, *, only
     writer = model.stacks[model.head_stack].field
     device = next(iter(batch.values())).values.device
     one = {name: field.select(torch.tensor([row], device=device)) for name, field in batch.items() if name != "labels"}
-    model(one | {writer: stream([written.text.read], pad=0).to(device)}, recorder)
+    numbers = (one.get(writer) or next(iter(one.values()))).of_rows()
+    model(one | {writer: stream([written.text.read], pad=0).to(device).with_rows(numbers)}, recorder)
     worst = 0.0
     for stitched in written.maps:
         parts = [Part.of(taken, 0) for taken in recorder.taken[stitched.address]]

@@ -73,8 +73,11 @@ class Places:
         self.positions: Tensor | None = None
         self.documents: Tensor | None = None
         self.plain = True
+        self.carried: dict[str, Tensor] = {}  # (b length) integers of the samples, which masks read
 
     def append(self, tokens: Stream) -> None:
+        before = {name: [numbers] for name, numbers in self.carried.items()}
+        self.carried = {name: torch.cat([*before.get(name, []), new], 1) for name, new in tokens.carried.items()}
         if self.positions is None or self.documents is None:
             self.positions, self.documents = tokens.positions, tokens.documents
             self.plain = not tokens.padded
@@ -87,10 +90,12 @@ class Places:
     def reorder(self, index: Tensor) -> None:
         if self.positions is not None and self.documents is not None:
             self.positions, self.documents = self.positions[index], self.documents[index]
+            self.carried = {name: numbers[index] for name, numbers in self.carried.items()}
 
     def crop(self, length: int) -> None:
         if self.positions is not None and self.documents is not None:
             self.positions, self.documents = self.positions[:, :length], self.documents[:, :length]
+            self.carried = {name: numbers[:, :length] for name, numbers in self.carried.items()}
 
     @property
     def lengths(self) -> Tensor:
@@ -99,7 +104,7 @@ class Places:
         return (self.documents >= 0).sum(1)
 
     def next(self, values: Tensor) -> Stream:
-        """The stream of one more token (b 1) for every row, its position counted on."""
+        """The stream of one more token (b 1) for every row, its position counted on; it belongs to the row's sample."""
         lengths = torch.zeros_like(values[:, 0]) if self.documents is None else self.lengths
         return Stream(
             values=values,
@@ -108,6 +113,8 @@ class Places:
             documents=torch.zeros_like(values),
             padded=False,
             plain=False,
+            carried={name: numbers[:, -1:] for name, numbers in self.carried.items()},
+            shared=frozenset(self.carried),
         )
 
 

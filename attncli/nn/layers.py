@@ -206,6 +206,7 @@ class Around:
     """What the branches of a layer take from their stack."""
 
     address: str
+    index: int
     d_model: int
     dropout: float
     skip: float
@@ -233,8 +234,9 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
         if isinstance(part, MultiHead) and child == "attention" and around.leads:
             part = part.model_copy(update={"value_residual": "none"})
         body = _build_body(part, d_model=around.d_model, widths=around.widths, shared=around.shared)
-        if isinstance(body, Attention):
+        if isinstance(body, Attention) and isinstance(part, MultiHead):
             body.address = f"{around.address}.{each.address}"
+            body.mask = part.mask.of_layer(around.index)
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
     return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 

@@ -255,4 +255,5 @@ def _one_place(tokens: Stream, place: int) -> Stream:
     return Stream(
         tokens.values[:, at], tokens.lengths, tokens.positions[:, at], tokens.documents[:, at],
         padded=tokens.padded, packed=tokens.packed, plain=False,
+        carried={name: numbers[:, at] for name, numbers in tokens.carried.items()}, shared=tokens.shared,
     )  # fmt: skip

@@ -124,7 +124,7 @@ def build_transformer(
     for index, (layer, owners) in enumerate(zip(stack.expanded(), stack.owners(), strict=True)):
         skip = stack.stochastic_depth * (index + 1) / stack.depth
         around = Around(
-            f"{name}.{index}", stack.d_model, layer.dropout, skip, deepnorm, widths, shared, leads=index == first
+            f"{name}.{index}", index, stack.d_model, layer.dropout, skip, deepnorm, widths, shared, leads=index == first
         )
         built = build_layer(layer, around)
         for child, module in built.named_children():

@@ -1,6 +1,6 @@
 """What the queries of one forward pass may see: positions, documents and padding of both sides, and the tap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -21,9 +21,28 @@ class Mask(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """What the predicate reads, of q, k, h, q_length, k_length, document."""
+        """What the predicate reads, of q, k, h, q_length, k_length, document, and what streams carry."""
 
-    def allows(self, q: Any, k: Any, *, h: Any, q_length: Any, k_length: Any, document_q: Any, document_k: Any) -> Any:
+    @property
+    def of_tokens(self) -> frozenset[str]:
+        """What it reads of each token."""
+
+    @property
+    def of_samples(self) -> frozenset[str]:
+        """What it reads of each sample."""
+
+    def allows(
+        self,
+        q: Any,
+        k: Any,
+        *,
+        h: Any,
+        q_length: Any,
+        k_length: Any,
+        document_q: Any,
+        document_k: Any,
+        carried: Mapping[str, Any],
+    ) -> Any:
         """True where query position q may see key position k; ints or index tensors."""
 
 
@@ -72,6 +91,8 @@ class View:
     newest: bool = False  # one query a row, the last token of it
     tap: Tap | None = None
     lengths: Tensor | None = None  # (b) real keys
+    query_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b q) what masks read of tokens and samples
+    key_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b k)
     memo: dict[Any, Any] = field(default_factory=dict)
 
     def once(self, key: Any, make: Callable[[], Made]) -> Made:
@@ -141,9 +162,34 @@ class View:
             k_length=None if k_length is None else k_length[:, None, None, :],
             document_q=document_q,
             document_k=document_k,
+            carried=self._carried(mask),
         )
         # a mask in which nothing varies gives a plain bool; adding the shape of the pairs makes every result one tensor
         return torch.as_tensor(allowed, device=q.device) & torch.ones_like(q == k)
+
+    def _carried(self, mask: Mask) -> dict[str, Tensor]:
+        """What the mask reads of the data. A sample's own integer stands at its queries, else at the keys they read."""
+        found: dict[str, Tensor] = {}
+        for name in mask.of_tokens - {"document"}:
+            if name in self.query_carried:
+                found[f"{name}(q)"] = self.query_carried[name][:, None, :, None]
+            if name in self.key_carried:
+                found[f"{name}(k)"] = self.key_carried[name][:, None, None, :]
+                if f"most {name}" in mask.names:
+                    found[f"most {name}"] = _most(self.key_carried[name], self.key_documents)[:, None, None, :]
+        for name in mask.of_samples:
+            asks = name in self.query_carried
+            found[name] = (
+                self.query_carried[name][:, None, :, None] if asks else self.key_carried[name][:, None, None, :]
+            )
+        return found
+
+
+def _most(numbers: Tensor, documents: Tensor | None) -> Tensor:
+    """(b n): the largest number of the document that each place belongs to."""
+    documents = torch.zeros_like(numbers) if documents is None else documents
+    same = documents.unsqueeze(2) == documents.unsqueeze(1)
+    return numbers.unsqueeze(1).masked_fill(~same, torch.iinfo(numbers.dtype).min).amax(2)
 
 
 def _length(documents: Tensor | None, positions: Tensor) -> Tensor:
@@ -165,6 +211,7 @@ def view_of_self(stream: Stream, tap: Tap | None = None) -> View:
     return View(
         positions, positions, stream.documents, stream.documents,
         padded=stream.padded, packed=stream.packed, aligned=stream.plain, tap=tap, lengths=stream.lengths,
+        query_carried=stream.carried, key_carried=stream.carried,
     )  # fmt: skip
 
 
@@ -173,6 +220,7 @@ def view_of_memory(reader: Stream, memory: Stream, tap: Tap | None = None) -> Vi
     return View(
         positions_of(reader), positions_of(memory), reader.documents, memory.documents,
         padded=memory.padded, packed=memory.packed, tap=tap, lengths=memory.lengths,
+        query_carried=reader.carried, key_carried=memory.carried,
     )  # fmt: skip
 
 
@@ -182,8 +230,19 @@ def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View
     new, total = tokens.values.shape[1], places.positions.shape[1]
     if places.plain:
         every = torch.arange(total, device=tokens.values.device).unsqueeze(0)
-        return View(every[:, total - new :], every, None, None, aligned=new == total, newest=new == 1, tap=tap)
+        return View(
+            every[:, total - new :],
+            every,
+            None,
+            None,
+            aligned=new == total,
+            newest=new == 1,
+            tap=tap,
+            query_carried=tokens.carried,
+            key_carried=places.carried,
+        )
     return View(
         places.positions[:, total - new :], places.positions, places.documents[:, total - new :], places.documents,
         padded=True, newest=new == 1, tap=tap, lengths=places.lengths,
+        query_carried=tokens.carried, key_carried=places.carried,
     )  # fmt: skip

@@ -8,7 +8,7 @@ from attncli.spec.run import Run
 from attncli.spec.sizes import SPECIALS, Sizes
 from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
 from attncli.spec.training import SequenceBatch
-from attncli.streams import IGNORE, Batch, Stream, stream
+from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
 USUAL_LENGTH = 128
 """Tokens of a row where --length is not written and the model takes them."""
@@ -50,7 +50,8 @@ def batch_of(run: Run, sizes: Sizes, scene: Scene, *, seed: int = 0) -> Batch:
     batch: Batch = {}
     for name, stack in run.model.stacks.items():
         field = stack.input.field
-        batch[field] = _ids(scene.batch, scene.lengths[name], sizes.vocabularies[field], generator)
+        ids = _ids(scene.batch, scene.lengths[name], sizes.vocabularies[field], generator)
+        batch[field] = with_made_up_numbers(ids, run.read_by_masks)
     batch["labels"] = _labels(run, sizes, scene, generator)
     return batch
 

@@ -57,6 +57,9 @@ class Field_(Spec):
     """Name of the column, or its 0-based number in a table without a header; the field's own name where not written."""
     tokenizer: Annotated[Tokenizer | None, Absent] = None
     """A tokenizer for this field alone."""
+    kind: Annotated[Literal["integers", "integer"] | None, Absent] = None
+    """What masks read, in place of text: `integers`, one for each word (what stands between spaces) of the text, of the
+    source in seq2seq, which each of its tokens carries; or one `integer` a row. BOS and EOS carry -1."""
 
 
 def _shares(valid: object, test: object) -> Iterator[Fault]:
@@ -68,6 +71,9 @@ def _shares(valid: object, test: object) -> Iterator[Fault]:
 
 class _Data(Spec):
     fields: Annotated[dict[Text, Field_], Field(default_factory=dict)]
+    packing: Literal["none", "documents"] = "none"
+    """`documents`: as many in a row as max_length holds, none of which sees another, each with positions of its own.
+    A sequence of a batch is then such a row."""
     on_bad_row: Literal["error", "skip"] = "error"
     on_long: Literal["error", "skip", "truncate"] = "error"
     """A row longer than max_length. Language models cut long texts into chunks instead."""

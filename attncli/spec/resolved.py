@@ -117,8 +117,9 @@ def _lines(tree: Tree, indent: str) -> Iterator[tuple[str, str]]:
                     yield f"{indent}  - {first[0].lstrip()}", first[1]
                     yield from rest
             case _:
-                yield name, ""
-                yield from _lines(value, f"{indent}  ")
+                inner = list(_lines(value, f"{indent}  "))
+                yield name if inner else f"{name} {{}}", ""
+                yield from inner
 
 
 def _flow(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 from attncli.spec.base import Absent, Count, Fault, Int, Spec, Text
 from attncli.spec.data import Data
 from attncli.spec.model import Model
-from attncli.spec.rules import Sections
+from attncli.spec.rules import Sections, sites
 from attncli.spec.rules import faults as between
 from attncli.spec.tasks import Task
 from attncli.spec.tokenizer import Bpe, Tokenizer
@@ -36,6 +36,12 @@ class Run(Spec):
         if "/" in self.name or "\\" in self.name or self.name.startswith("."):
             yield Fault(("name",), f"'{self.name}' cannot name a folder of runs", "write one word, such as en-de")
         yield from between(Sections(self.task, self.model, self.tokenizer, self.data, self.train, self.evaluate))
+
+    @property
+    def read_by_masks(self) -> tuple[str, ...]:
+        """The integers of tokens and samples that masks read of the data."""
+        masks = {site.attention.mask for site in sites(self.model)}
+        return tuple(sorted({name for mask in masks for name in mask.of_tokens | mask.of_samples} - {"document"}))
 
     def tokenizer_of(self, field: str) -> Tokenizer:
         """The tokenizer that reads `field`: its own, else the one at the top."""

@@ -92,7 +92,8 @@ def _reference(record: type[Spec], named: dict[str, Schema]) -> Schema:
     name = f"{record.__module__.rsplit('.', 1)[1]}.{record.__name__.strip('_')}"
     if name not in named:
         named[name] = {}
-        named[name] = _record(record, named, kind="kind" in record.model_fields)
+        kind = record.model_fields.get("kind")
+        named[name] = _record(record, named, kind=kind is not None and bool(kind.default))
     return {"$ref": f"#/$defs/{name}"}
 
 

@@ -100,11 +100,13 @@ class Seq2seq(_Task):
 
 
 class LanguageModel(_Task):
-    """Write `text` token by token."""
+    """Write `text` token by token, or the `answer` to a `prompt`: both are one text, laid end to end, BOS in front."""
 
     kind: Literal["language_model"] = "language_model"
     output: Output = Linear()
     label_smoothing: Rate = 0.0
+    loss_on: Annotated[Literal["all", "answer"], Derived("answer where data.fields names a prompt, else all")]
+    """Which tokens are predicted. Under `answer` the data have prompts and answers."""
 
 
 class MaskedLanguageModel(_Task):

@@ -34,6 +34,7 @@ def _cut(stream: Stream, start: int, stop: int, width: int) -> Stream:
         lengths=stream.lengths[start:stop],
         positions=stream.positions[start:stop, :width],
         documents=stream.documents[start:stop, :width],
+        carried={name: numbers[start:stop, :width] for name, numbers in stream.carried.items()},
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from attncli.spec.masks import Mask, MaskError, MaskField, parse
 from attncli.spec.masks.predicates import PREDICATES
+from tests import catalogue
 from tests.spec.mask_texts import masks
 
 EQUIVALENT = [
@@ -21,6 +22,9 @@ EQUIVALENT = [
     ("block(3)", "q // 3 == k // 3"),
     ("dilated(3)", "(q - k) % 3 == 0"),
     ("same(document)", "document(q) == document(k)"),
+    ("prefix", "k < prefix_length"),
+    ("neighbourhood(1)", "row(q) == row(k) & column(q) == column(k) | q == 6 & k == 3"),  # row 2 is beyond the keys
+    ("random_blocks(count=9, size=2, seed=0)", "full"),
 ]
 
 
@@ -30,7 +34,16 @@ def seen(text: str, *, q_length: int = 7, k_length: int = 5, heads: int = 2) -> 
     return [
         [
             [
-                mask.allows(q, k, h=h, q_length=q_length, k_length=k_length, document_q=q // 2, document_k=k // 2)
+                mask.allows(
+                    q,
+                    k,
+                    h=h,
+                    q_length=q_length,
+                    k_length=k_length,
+                    document_q=q // 2,
+                    document_k=k // 2,
+                    carried=catalogue.carried_by_pair(q, k, k_length),
+                )
                 for k in range(k_length)
             ]
             for q in range(q_length)
@@ -111,9 +124,24 @@ def test_names_are_what_must_be_passed():
     [
         ("", 0, "a mask is empty", "write full to see every key"),
         ("causl", 0, "there is no 'causl' in masks", "did you mean 'causal'?"),
-        ("causal & prefix", 9, "there is no 'prefix' in masks",
-         "masks know full, causal, window, first, global, block, dilated, same, q, k, h, q_length, k_length, abs, min, "
-         "max, by_head, document"),
+        ("causal & postfx", 9, "there is no 'postfx' in masks",
+         "masks know full, causal, window, first, global, block, dilated, same, prefix, neighbourhood, random_blocks, "
+         "q, k, h, q_length, k_length, abs, min, max, by_head, document, word, prefix_length"),
+        ("prefix_length", 0, "a mask takes truths, and 'prefix_length' is an integer",
+         "compare it, as in q - k <= 7"),
+        ("prefix_length(q) == 1", 0, "'prefix_length' is a number, not a function", "write prefix_length alone"),
+        ("words(q, k) == 1", 0, "there is no 'words' in masks", "did you mean 'word'?"),
+        ("first(part)", 6, "an argument of first may use h, not 'part'", "write the comparison itself: k < n"),
+        ("q % part == 0", 4, "the right side of % must be a positive constant, not 'part'",
+         "write a number of 1 or more"),
+        ("neighbourhood(4)", 14, "n of neighbourhood must be odd, to have a middle; it is 4", "write an odd number"),
+        ("neighbourhood", 0, "'neighbourhood' needs n", "write neighbourhood(9)"),
+        ("random_blocks(count=2, size=4)", 0, "random_blocks needs seed",
+         "write random_blocks(count=3, size=64, seed=0)"),
+        ("random_blocks(count=h, size=4, seed=0)", 20, "count of random_blocks is one number",
+         "write random_blocks(count=3, size=64, seed=0)"),
+        ("random_blocks(count=0, size=4, seed=0)", 20, "count of random_blocks must be 1 or more; it is 0",
+         "write 1 or more"),
         ("causal &", 8, "the mask ends where a term is due", "finish it, or take the last sign away"),
         ("q", 0, "a mask takes truths, and 'q' is an integer", "compare it, as in q - k <= 7"),
         ("causal & (q + 1)", 10, "'&' takes truths, and 'q + 1' is an integer", "compare it, as in q - k <= 7"),

@@ -3,7 +3,8 @@
 from attncli.spec.expand import sections
 from attncli.spec.expand.model import NAMES, model, tied
 from attncli.spec.expand.stacks import width
-from attncli.spec.expand.work import Work, count, kind, union, word
+from attncli.spec.expand.work import Work, count, filled, kind, union, word
+from attncli.spec.fields import PROMPTED
 from attncli.spec.nodes import Mapping, Node, derived
 from attncli.spec.tasks import FIELDS
 
@@ -22,6 +23,7 @@ def expanded(work: Work, root: Mapping) -> Mapping:
         stacks = [name for name in NAMES if isinstance(whole.get(name), Mapping)]
         wide = _width(whole, task, stacks)
     if task is not None:
+        task = filled(task, "loss_on", *_loss(root)) if named == "language_model" else task
         root = root.plus("task", sections.task(work, task, stacks, wide))
     return _rest(work, root, task, wide)
 
@@ -54,11 +56,24 @@ def _width(whole: Mapping, task: Mapping | None, stacks: list[str]) -> int | Non
     return width(stack) if isinstance(stack, Mapping) else None
 
 
-def _shares(root: Mapping) -> bool:
-    """Whether neither source nor target has a tokenizer of its own."""
+def _loss(root: Mapping) -> tuple[str, str]:
+    """What a language model is scored on, and why."""
+    fields = _fields(root)
+    if fields is not None and not fields.items.keys().isdisjoint(PROMPTED):
+        return "answer", "data.fields names prompts"
+    return "all", "default"
+
+
+def _fields(root: Mapping) -> Mapping | None:
     data = root.get("data")
     fields = data.get("fields") if isinstance(data, Mapping) else None
-    if not isinstance(fields, Mapping):
+    return fields if isinstance(fields, Mapping) else None
+
+
+def _shares(root: Mapping) -> bool:
+    """Whether neither source nor target has a tokenizer of its own."""
+    fields = _fields(root)
+    if fields is None:
         return True
     own = (fields.get(name) for name in ("source", "target"))
     return not any(isinstance(field, Mapping) and "tokenizer" in field.items for field in own)

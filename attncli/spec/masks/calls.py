@@ -3,8 +3,8 @@
 from difflib import get_close_matches
 from typing import NamedTuple, NoReturn, TypeGuard
 
-from attncli.spec.masks.predicates import PREDICATES, TOKENS, Predicate, Same
-from attncli.spec.masks.tree import ByHead, Call, Integer, Name, Node, Pair, Token
+from attncli.spec.masks.predicates import PREDICATES, SAMPLES, TOKENS, Predicate, RandomBlocks, Same
+from attncli.spec.masks.tree import ByHead, Call, Integer, Name, Node, Pair, Sample, Token
 from attncli.spec.masks.words import Source, Word
 
 NAMES = ("q", "k", "h", "q_length", "k_length")
@@ -19,7 +19,7 @@ class Argument(NamedTuple):
 
 
 def named(source: Source, word: Word) -> Node:
-    """The meaning of a name that stands alone."""
+    """The meaning of a name that stands alone; one that masks do not know is an integer of data.fields."""
     if word.text in NAMES:
         return Name(word.text, column=word.column)
     if word.text in TOKENS:
@@ -28,7 +28,7 @@ def named(source: Source, word: Word) -> Node:
         source.fail(word.column, f"'{word.text}' is a function", f"write {word.text}(...)")
     predicate = PREDICATES.get(word.text)
     if predicate is None:
-        _unknown(source, word)
+        return Sample(word.text, column=word.column)
     if parameters := predicate.parameters():
         source.fail(word.column, f"'{word.text}' needs {' or '.join(parameters)}", f"write {_example(predicate)}")
     return predicate(column=word.column)
@@ -38,29 +38,42 @@ def called(source: Source, word: Word, arguments: list[Argument]) -> Node:
     """The meaning of a call."""
     if predicate := PREDICATES.get(word.text):
         return _predicate(source, word, predicate, arguments)
-    if word.text in NAMES:
+    if word.text in (*NAMES, *SAMPLES):
         source.fail(word.column, f"'{word.text}' is a number, not a function", f"write {word.text} alone")
-    if word.text not in (*FUNCTIONS, *TOKENS):
-        _unknown(source, word)
+    if word.text not in FUNCTIONS and not _of_position(word, arguments):
+        unknown(source, word.text, word.column)
     values = []
     for name, value in arguments:
         if name:
             rule = f"the arguments of {word.text} have no names"
             source.fail(name.column, rule, f"leave '{name.text}=' out")
         values.append(_integer(source, word, value))
-    return _token(source, word, values) if word.text in TOKENS else _function(source, word, values)
+    return _function(source, word, values) if word.text in FUNCTIONS else _token(source, word, values)
+
+
+def _of_position(word: Word, arguments: list[Argument]) -> bool:
+    """Whether this is an integer of tokens: one that masks know, or a field of the data at q or k."""
+    fields = all(value in (Name("q"), Name("k")) for _, value in arguments) and len(arguments) == 1
+    return word.text in TOKENS or fields
 
 
 def constant(node: Node) -> TypeGuard[Integer]:
     """Whether a node is an integer that is the same everywhere and in every head."""
-    return isinstance(node, Integer) and not any(isinstance(each, (Name, Token, ByHead)) for each in node.walk())
+    return isinstance(node, Integer) and not any(
+        isinstance(each, (Name, Token, Sample, ByHead)) for each in node.walk()
+    )
 
 
-def _unknown(source: Source, word: Word) -> NoReturn:
-    known = [*PREDICATES, *NAMES, *FUNCTIONS, *TOKENS]
-    near = get_close_matches(word.text, known, 1)
-    help = f"did you mean '{near[0]}'?" if near else f"masks know {', '.join(known)}"
-    source.fail(word.column, f"there is no '{word.text}' in masks", help)
+def unknown(source: Source, name: str, column: int) -> NoReturn:
+    """Refuse a name that is no word of masks."""
+    source.fail(column, f"there is no '{name}' in masks", near(name))
+
+
+def near(name: str, *fields: str) -> str:
+    """The way out for a name that neither masks nor the fields of the data know."""
+    known = [*PREDICATES, *NAMES, *FUNCTIONS, *TOKENS, *SAMPLES, *fields]
+    found = get_close_matches(name, known, 1)
+    return f"did you mean '{found[0]}'?" if found else f"masks know {', '.join(known)}"
 
 
 def _needs_position(source: Source, name: str, column: int) -> NoReturn:
@@ -95,7 +108,7 @@ def _function(source: Source, word: Word, values: list[Integer]) -> Integer:
 
 def _no_bare_token(source: Source, value: Integer) -> None:
     for node in value.walk():
-        if isinstance(node, Name) and node.name in TOKENS:
+        if isinstance(node, Sample) and node.name in TOKENS:
             _needs_position(source, node.name, node.column)
 
 
@@ -109,14 +122,16 @@ def _predicate(source: Source, word: Word, predicate: type[Predicate], arguments
             source.fail(value.start, f"an argument of {word.text} needs its name", f"write {_example(predicate)}")
         key = name.text if name else parameters[0]
         if name and key not in parameters:
-            near = get_close_matches(key, parameters, 1)
-            help = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(parameters)}"
+            close = get_close_matches(key, parameters, 1)
+            help = f"did you mean '{close[0]}'?" if close else f"it has {', '.join(parameters)}"
             source.fail(name.column, f"{word.text} has no argument '{key}'", help)
         if key in given:
             source.fail(value.start, f"'{key}' is given twice", "give it once")
         given[key] = _argument(source, word, predicate, key, _integer(source, word, value))
     if predicate is Same:
         return Same(str(given["of"]), column=word.column)
+    if missing := [name for name in parameters if name not in given and predicate is RandomBlocks]:
+        source.fail(word.column, f"{word.text} needs {' and '.join(missing)}", f"write {_example(predicate)}")
     if "around" in given and len(given) > 1:
         source.fail(word.column, "around is both sides of a window", "write around alone, or before and after")
     return predicate(**given, column=word.column)
@@ -124,27 +139,30 @@ def _predicate(source: Source, word: Word, predicate: type[Predicate], arguments
 
 def _argument(source: Source, word: Word, predicate: type[Predicate], key: str, value: Integer) -> Integer:
     if predicate is Same:
-        if not (isinstance(value, Name) and value.name in TOKENS):
+        if not isinstance(value, Sample) or value.name in SAMPLES:
             rule = f"same takes an integer that tokens carry, not '{value}'"
             source.fail(value.start, rule, f"write {_example(predicate)}")
         return value
     _no_bare_token(source, value)
+    if predicate is RandomBlocks and not constant(value):
+        source.fail(value.start, f"{key} of {word.text} is one number", f"write {_example(predicate)}")
     for node in value.walk():
-        if isinstance(node, Token) or (isinstance(node, Name) and node.name != "h"):
+        if isinstance(node, Token | Sample) or (isinstance(node, Name) and node.name != "h"):
             rule = f"an argument of {word.text} may use h, not '{node}'"
             source.fail(node.column, rule, f"write the comparison itself: {predicate.summary}")
     heads = [len(node.values) for node in value.walk() if isinstance(node, ByHead)]
     for head in range(min(heads)) if heads else range(int(constant(value))):
-        amount = value.value(Pair(0, 0, head))
-        if amount < predicate.least:
+        if fault := predicate.fault_of(key, value.value(Pair(0, 0, head))):
             whose = f" for head {head}" if heads else ""
-            rule = f"{key} of {word.text} must be {predicate.least} or more; it is {amount}{whose}"
-            source.fail(value.start, rule, f"write {predicate.least} or more")
+            help = "write an odd number" if "odd" in fault else f"write {predicate.least} or more"
+            source.fail(value.start, f"{key} of {word.text} {fault}{whose}", help)
     return value
 
 
 def _example(predicate: type[Predicate]) -> str:
     if predicate is Same:
         return f"same({TOKENS[0]})"
+    if predicate is RandomBlocks:
+        return "random_blocks(count=3, size=64, seed=0)"
     first, *more = predicate.parameters()
-    return f"{predicate.word}({first}=8)" if more else f"{predicate.word}(8)"
+    return f"{predicate.word}({first}=8)" if more else f"{predicate.word}({9 if predicate.fault_of(first, 8) else 8})"

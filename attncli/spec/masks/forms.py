@@ -3,7 +3,7 @@
 Predicates are written out (symbols.py), ~ is pushed down to the inequalities, and abs, min and max are split into
 cases, so that proofs (proof.py) and counting (rows.py) know one shape only:
 
-    form = Bound(sum of coefficient * term >= least) | All(forms) | Some(forms)
+    form = Bound(sum of coefficient * term >= least) | Opaque(predicate) | All(forms) | Some(forms)
 """
 
 import math
@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, cast
 
 from attncli.spec.masks.linear import ANYWHERE, Box, linear
-from attncli.spec.masks.predicates import Predicate
+from attncli.spec.masks.predicates import Predicate, Prefix
 from attncli.spec.masks.symbols import written_out
 from attncli.spec.masks.tree import (
     And,
@@ -29,6 +29,7 @@ from attncli.spec.masks.tree import (
     Not,
     Number,
     Or,
+    Sample,
     Token,
     Truth,
 )
@@ -48,6 +49,14 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Opaque:
+    """A predicate that no inequalities say, or its negation."""
+
+    predicate: Predicate
+    negated: bool
+
+
+@dataclass(frozen=True)
 class All:
     """Every one of these; all of none is true."""
 
@@ -61,8 +70,19 @@ class Some:
     forms: tuple["Form", ...]
 
 
-Form = Bound | All | Some
+Form = Bound | Opaque | All | Some
 TRUE, FALSE = All(()), Some(())
+
+
+def with_number(tree: Truth, of: Integer, number: int) -> Truth:
+    """The same tree with a name replaced by its value."""
+
+    def change(node: Node) -> Node | None:
+        if of == Sample("prefix_length") and isinstance(node, Prefix):
+            return Comparison((Name("k"), Number(number)), ("<",))
+        return Number(number) if node == of else None
+
+    return cast(Truth, _changed(tree, change))
 
 
 def at_head(tree: Truth, head: int) -> Truth:
@@ -89,7 +109,7 @@ def with_key(tree: Truth, key: Integer) -> Truth:
                 return key
             case Token(of=of, side="k"):
                 return Token(of, "q") if key == Name("q") else None
-            case Predicate():
+            case Predicate(opaque=False):
                 written = written_out(node)
                 return And(()) if written is True else _changed(cast(Node, written), change)
             case _:
@@ -122,6 +142,8 @@ def form_of(truth: Truth, box: Box = ANYWHERE, negated: bool = False) -> Form:
         case Comparison(operands=operands, relations=relations):
             links = zip(pairwise(operands), relations, strict=True)
             return join([_relation(a, relation, b, box, negated) for (a, b), relation in links], every=not negated)
+        case Predicate(opaque=True):
+            return Opaque(truth, negated)
         case Predicate():
             written = written_out(truth)
             if isinstance(written, bool):

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
-from attncli.spec.masks.calls import Argument, called, constant, named
-from attncli.spec.masks.predicates import TOKENS
+from attncli.spec.masks.calls import Argument, called, constant, named, unknown
+from attncli.spec.masks.predicates import SAMPLES, TOKENS
 from attncli.spec.masks.tree import (
     NOWHERE,
     RELATIONS,
@@ -24,12 +24,12 @@ from attncli.spec.masks.tree import (
     Arithmetic,
     Comparison,
     Integer,
-    Name,
     Negative,
     Node,
     Not,
     Number,
     Or,
+    Sample,
     Truth,
 )
 from attncli.spec.masks.words import FOREIGN, Source, Word
@@ -85,6 +85,8 @@ class _Parser:
             self._unexpected(f"the '(' at column {sign.column + 1} is not closed here", "write ')'")
 
     def _truth(self, node: Node, who: str) -> Truth:
+        if isinstance(node, Sample) and node.name not in SAMPLES:
+            unknown(self.source, node.name, node.column)
         if not isinstance(node, Truth):
             rule = f"{who} takes truths, and '{node}' is an integer"
             self.source.fail(node.start, rule, "compare it, as in q - k <= 7")
@@ -207,5 +209,5 @@ class _Parser:
             self.source.fail(word.column, "an argument is due", "write it, or leave the parentheses out")
         if word.text in TOKENS and self.source.words[self.place + 1].text in (",", ")"):
             self.place += 1
-            return Argument(name, Name(word.text, column=word.column))
+            return Argument(name, Sample(word.text, column=word.column))
         return Argument(name, self.sum())

@@ -13,6 +13,7 @@ from attncli.spec.masks.tree import (
     Name,
     Negative,
     Number,
+    Sample,
     Token,
 )
 
@@ -49,8 +50,12 @@ class Box:
                 return min(low for low, _ in ranges), max(high for _, high in ranges)
             case Call(function="abs"):
                 return 0, math.inf
-            case Token() if self.one_document:
+            case Token(of="document") if self.one_document:
                 return 0, 0
+            case Sample(name="prefix_length"):
+                return 0, math.inf if self.k_length is None else self.k_length
+            case Token(of="document"):
+                return 0, math.inf
             case _:
                 return -math.inf, math.inf
 

@@ -1,5 +1,6 @@
 """A mask as the rest of attncli holds it: the tree with its questions, and the field of a spec that carries it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any
@@ -7,25 +8,29 @@ from typing import Annotated, Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-from attncli.spec.masks.forms import FALSE, TRUE, at_head, form_of, with_key
+from attncli.spec.masks.forms import FALSE, TRUE, Some, at_head, form_of, with_key, with_number
 from attncli.spec.masks.grammar import read_tree
 from attncli.spec.masks.linear import Box
 from attncli.spec.masks.picture import draw
-from attncli.spec.masks.predicates import Causal, Same
+from attncli.spec.masks.predicates import Causal, Predicate, Prefix, Same
 from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
 from attncli.spec.masks.rows import Rows
-from attncli.spec.masks.tree import And, ByHead, Index, Integer, Name, Number, Pair, Seen, Token, Truth
+from attncli.spec.masks.tree import And, ByHead, Index, Integer, Name, Number, Pair, Sample, Seen, Token, Truth
 from attncli.spec.masks.words import MaskError
+
+NOTHING: Mapping[str, Index] = {}
+MOST_PREFIXES = 64
+"""Lengths of a prompt that are tried where a proof is not found."""
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Which keys each query may see, as one expression. Equal trees, which have equal texts, are equal masks.
+    """Which keys each query may see, as one expression. Equal trees are equal masks.
 
-    Ask with `mask.allows(q, k, h=..., q_length=..., k_length=..., document_q=..., document_k=...)`. Ints give a bool.
-    Index tensors give a boolean tensor of the broadcast shape of those that the mask reads: q (q 1), k (k), h (h 1 1),
-    document_q (b 1 q 1), document_k (b 1 1 k) give (b h q k); a mask in which nothing varies, such as `full`, gives a
-    plain bool. What `names` does not list need not be passed.
+    Ask with `mask.allows(q, k, h=..., q_length=..., k_length=..., document_q=..., document_k=..., carried=...)`. Ints
+    give a bool. Index tensors give a boolean tensor of the broadcast shape of those that it reads: q (q 1), k (k),
+    h (h 1 1), document_q (b 1 q 1), document_k (b 1 1 k) give (b h q k); a mask in which nothing varies, such as
+    `full`, gives a plain bool. What `names` does not list need not be passed.
     """
 
     tree: Truth
@@ -39,23 +44,28 @@ class Mask:
         return self.text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Mask) and self.text == other.text
+        return self is other or (isinstance(other, Mask) and self.text == other.text and self.tree == other.tree)
 
     def __hash__(self) -> int:
         return hash(self.text)
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """What the expression reads besides q and k, which every mask may: h, q_length, k_length, document."""
+        """What the expression reads besides q and k, which every mask may: h, q_length, k_length, layer, document.
+
+        And the integers of tokens and samples by their names; `most row` is the largest row of the sample's tokens.
+        """
         found: set[str] = set()
         for node in self.tree.walk():
             match node:
-                case Name(name="h" | "q_length" | "k_length" as name):
+                case Name(name="h" | "q_length" | "k_length" | "layer" as name) | Sample(name=name):
                     found.add(name)
                 case Token(of=name) | Same(of=name):
                     found.add(name)
                 case ByHead():
                     found.add("h")
+                case Predicate(reads=reads):
+                    found.update(reads)
         return frozenset(found)
 
     def allows(
@@ -68,9 +78,35 @@ class Mask:
         k_length: Index = None,
         document_q: Index = None,
         document_k: Index = None,
+        carried: Mapping[str, Index] = NOTHING,
     ) -> Seen:
-        """Whether query q of head h may see key k."""
-        return self.tree.allows(Pair(q, k, h, q_length, k_length, document_q, document_k))
+        """Whether query q of head h may see key k. `carried`: row(q), row(k), prefix_length, most row, as named."""
+        return self.tree.allows(Pair(q, k, h, q_length, k_length, document_q, document_k, carried=carried))
+
+    @cached_property
+    def of_tokens(self) -> frozenset[str]:
+        """The integers of tokens that it reads, `document` and those of the data."""
+        found = {node.of for node in self.tree.walk() if isinstance(node, Token | Same)}
+        return frozenset(found | {name.removeprefix("most ") for name in self.names if name.startswith("most ")})
+
+    @cached_property
+    def of_samples(self) -> frozenset[str]:
+        """The integers of samples that it reads, prefix_length and those of the data."""
+        written = {node.name for node in self.tree.walk() if isinstance(node, Sample)}
+        return frozenset(written | ({"prefix_length"} & self.names))
+
+    def of_layer(self, layer: int) -> "Mask":
+        """The mask as one layer of a stack has it; random blocks are drawn for each."""
+        return Mask(with_number(self.tree, Name("layer"), layer)) if "layer" in self.names else self
+
+    def with_prefix(self, length: int) -> "Mask":
+        """The mask over samples whose prompts all have this length."""
+        return Mask(with_number(self.tree, Sample("prefix_length"), length)) if self.reads_prefix else self
+
+    @property
+    def reads_prefix(self) -> bool:
+        """Whether it depends on where the prompt ends."""
+        return "prefix_length" in self.names
 
     @cached_property
     def values_by_head(self) -> frozenset[int]:
@@ -105,6 +141,17 @@ class Mask:
         found = [self._seen_ahead(head, length) for head in self._heads(heads) if not implies(self._form(head), goal)]
         return min((witness for witness in found if witness), default=None)
 
+    def leaks(self, *, length: int = 1024, heads: int | None = None) -> Witness | None:
+        """As `causal`, where the tokens of the prompt are given and not predicted: their keys may be seen by all."""
+        goal = Some((form_of(Causal()), form_of(Prefix())))
+        unproved = [head for head in self._heads(heads) if not implies(self._form(head), goal)]
+        for prefix in range(min(length, MOST_PREFIXES)) if unproved else ():
+            rows = [(head, self.with_prefix(prefix).tree) for head in unproved]
+            found = [self._seen_ahead(head, length, tree, prefix) for head, tree in rows]
+            if witnesses := [witness for witness in found if witness]:
+                return min(witnesses)
+        return None
+
     def behind(self) -> "Mask":
         """This mask, and never a later key."""
         if self.full:
@@ -121,11 +168,13 @@ class Mask:
             return range(1)
         return range(heads if heads is not None else max(self.values_by_head, default=16))
 
-    def _seen_ahead(self, head: int, length: int) -> Witness | None:
-        rows = Rows(self.tree, length, length, head, generous=True)
+    def _seen_ahead(self, head: int, length: int, tree: Truth | None = None, prefix: int = 0) -> Witness | None:
+        """The first pair of a query and a later key behind the prefix."""
+        rows = Rows(tree or self.tree, length, length, head, generous=True)
         for q, row in enumerate(rows):
-            if ahead := row >> q + 1:
-                return Witness(q, q + (ahead & -ahead).bit_length(), head)
+            start = max(q + 1, prefix)
+            if ahead := row >> start:
+                return Witness(q, start - 1 + (ahead & -ahead).bit_length(), head)
         return None
 
     def empty_rows(self, q_length: int, k_length: int | None = None, *, heads: int | None = None) -> Witness | None:
@@ -148,7 +197,10 @@ class Mask:
         return Rows(self.tree, q_length, q_length if k_length is None else k_length, head)
 
     def visible(self, q_length: int, k_length: int | None = None, *, heads: int = 1) -> int:
-        """Pairs that the mask shows, over all heads. Every token counts as one of a single document."""
+        """Pairs that the mask shows, over all heads. Every token counts as one of a single document.
+
+        Where it reads integers of the data, these are the pairs that it may show (see `positional`).
+        """
         if "h" not in self.names:
             return heads * self.rows(q_length, k_length).visible()
         return sum(self.rows(q_length, k_length, head).visible() for head in range(heads))
@@ -168,6 +220,11 @@ class Mask:
     def picture(self, q_length: int = 16, k_length: int | None = None, head: int = 0, *, width: int = 32) -> list[str]:
         """The lines of a drawing: queries down, keys to the right, a block where a key is seen."""
         return draw(self.rows(q_length, k_length, head), width=width)
+
+    @property
+    def positional(self) -> bool:
+        """Whether positions alone decide what is seen; else it takes the data to know."""
+        return not self.of_samples and self.of_tokens <= {"document"}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:

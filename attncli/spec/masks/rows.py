@@ -1,7 +1,8 @@
 """Counting what a mask shows: a row of the mask is one Python integer, whose bit k says that key k is seen.
 
 &, | and ~ of rows are single operations, so 4,096 x 4,096 pairs take milliseconds; what is a band is counted in closed
-form. Token ids are unknown here: every token is taken to lie in one document.
+form. What only data tell is unknown here: every token is taken to lie in one document, and what is said of other
+integers of tokens and samples is taken as true, so that what is counted is the most that can be seen.
 """
 
 import operator
@@ -11,10 +12,11 @@ from functools import cache, reduce
 from itertools import pairwise
 from typing import Any
 
-from attncli.spec.masks.forms import FALSE, TRUE, All, Bound, Form, Some, at_head, form_of
+from attncli.spec.masks.forms import FALSE, TRUE, All, Bound, Form, Opaque, Some, at_head, form_of
 from attncli.spec.masks.linear import Box, linear
+from attncli.spec.masks.predicates import RandomBlocks
 from attncli.spec.masks.proof import Band, K, Q, band_of
-from attncli.spec.masks.tree import Arithmetic, Integer, Name, Pair, Token, Truth
+from attncli.spec.masks.tree import NOWHERE, Arithmetic, Integer, Name, Node, Pair, Sample, Token, Truth
 
 Row = Callable[[int], int]
 MOST_TABLE = 1 << 28
@@ -24,13 +26,14 @@ MOST_TABLE = 1 << 28
 class Rows:
     """The mask of one head over q_length queries and k_length keys.
 
-    `generous` takes what is said of token ids as true wherever that shows more: real ids never show a pair besides.
+    `generous` takes what is said of documents as true too: real ids never show a pair besides.
     """
 
     def __init__(self, tree: Truth, q_length: int, k_length: int, head: int = 0, *, generous: bool = False) -> None:
         self.q_length, self.k_length = q_length, k_length
         self.all_keys = (1 << k_length) - 1
         self.generous = generous
+        self.head = head
         self.form = form_of(at_head(tree, head), Box(q_length, k_length, one_document=not generous))
         self.band = band_of(self.form) if self.form not in (TRUE, FALSE) else None
         self.row: Row = self._row(self.form) if self.band is None else self._band_row(self.band)
@@ -62,10 +65,25 @@ class Rows:
                 return _joined([self._row(each) for each in forms], operator.or_, 0)
             case Bound():
                 return self._bound_row(form)
+            case Opaque(predicate=RandomBlocks() as predicate, negated=negated):
+                return self._drawn_row(predicate, negated)
+            case _:
+                raise AssertionError(f"no rows of {form}")
+
+    def _drawn_row(self, predicate: RandomBlocks, negated: bool) -> Row:
+        size: int = predicate.size.value(NOWHERE)
+
+        @cache
+        def row(block: int) -> int:
+            drawn = predicate.blocks(Pair(block * size, 0, self.head, self.q_length, self.k_length))
+            bits: int = reduce(operator.or_, ((1 << size) - 1 << size * each for each in drawn)) & self.all_keys
+            return self.all_keys ^ bits if negated else bits
+
+        return lambda q: row(q // size)
 
     def _bound_row(self, bound: Bound) -> Row:
         """Keys with `sum >= least` for a query: the cheapest of four exact ways."""
-        if self.generous and any(isinstance(node, Token) for term, _ in bound.terms for node in term.walk()):
+        if any(self._unknown(node) for term, _ in bound.terms for node in term.walk()):
             return lambda q: self.all_keys
         queries, keys = Vector(range(self.q_length)), Vector(range(self.k_length))
         of_k = {term: c for term, c in bound.terms if _reads(term, K)}
@@ -79,6 +97,9 @@ class Rows:
         if _shift_invariant(terms):
             return self._shifted_row(terms, bound.least)
         return lambda q: _bits(each >= bound.least for each in self._sum(terms, q, keys).values)
+
+    def _unknown(self, node: Node) -> bool:
+        return isinstance(node, Sample) or (isinstance(node, Token) and (self.generous or node.of != "document"))
 
     def _sum(self, terms: dict[Integer, int], q: Any, k: Any) -> Any:
         at = Pair(q, k, 0, self.q_length, self.k_length, q * 0, k * 0)

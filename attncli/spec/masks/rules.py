@@ -5,19 +5,23 @@ from functools import lru_cache
 
 from attncli.spec.base import Fault
 from attncli.spec.masks.mask import Mask
-from attncli.spec.masks.predicates import Predicate
+from attncli.spec.masks.predicates import Predicate, RandomBlocks
 from attncli.spec.masks.tree import Pair
 
 
 @lru_cache(maxsize=256)
-def mask_faults(mask: Mask, *, heads: int, q_length: int, k_length: int, causal: bool = False) -> tuple[Fault, ...]:
+def mask_faults(
+    mask: Mask, *, heads: int, q_length: int, k_length: int, causal: bool = False, prompt: bool = False
+) -> tuple[Fault, ...]:
     """Every rule that the mask breaks there; `where` of each fault is empty, the mask itself.
 
-    `causal` is whether its stack predicts the tokens that it reads. The lengths are the most tokens of each side.
+    `causal` is whether its stack predicts the tokens that it reads, `prompt` whether those of a prompt are given. The
+    lengths are the most tokens of each side.
     """
     if broken := tuple(_by_head(mask, heads)) or tuple(_amounts(mask, heads)):
         return broken
-    return (*_sight(mask, heads, q_length, k_length), *(_ahead(mask, heads, q_length) if causal else ()))
+    ahead = _ahead(mask, heads, q_length, prompt) if causal else ()
+    return (*_sight(mask, heads, q_length, k_length), *ahead)
 
 
 @lru_cache(maxsize=256)
@@ -43,10 +47,12 @@ def _amounts(mask: Mask, heads: int) -> Iterator[Fault]:
     for node in (each for each in mask.tree.walk() if isinstance(each, Predicate)):
         for name, value in node.arguments().items():
             amounts = [value.value(Pair(0, 0, head)) for head in range(heads)]
-            if min(amounts) < node.least:
-                head = amounts.index(min(amounts))
-                rule = f"{name} of {node.word} must be {node.least} or more; for head {head} it is {amounts[head]}"
-                yield Fault((), rule, f"make '{value}' {node.least} or more for every head")
+            for head, fault in enumerate(node.fault_of(name, amount) for amount in amounts):
+                if fault:
+                    must, _, _ = fault.partition("; ")
+                    rule = f"{name} of {node.word} {must}; for head {head} it is {amounts[head]}"
+                    yield Fault((), rule, f"make '{value}' {must.removeprefix('must be ')} for every head".rstrip())
+                    break
 
 
 def _sight(mask: Mask, heads: int, q_length: int, k_length: int) -> Iterator[Fault]:
@@ -57,10 +63,14 @@ def _sight(mask: Mask, heads: int, q_length: int, k_length: int) -> Iterator[Fau
         yield Fault((), f"'{idle.term}' {idle.reason}", idle.help)
 
 
-def _ahead(mask: Mask, heads: int, length: int) -> Iterator[Fault]:
+def _ahead(mask: Mask, heads: int, length: int, prompt: bool) -> Iterator[Fault]:
+    random = any(isinstance(node, RandomBlocks) for node in mask.tree.walk())
     for name in sorted({"q_length", "k_length"} & mask.names):
-        yield Fault((), f"{name} is unknown while the stack writes", "take it out of the mask of a causal stack")
-    if witness := mask.causal(length=length, heads=heads):
+        drawn = " (random_blocks are drawn among all blocks)" if random and name == "k_length" else ""
+        yield Fault((), f"{name} is unknown while the stack writes{drawn}", "take it out of the mask of a causal stack")
+    if witness := (mask.leaks if prompt else mask.causal)(length=length, heads=heads):
         of_head = f" of head {witness.h}" if "h" in mask.names else ""
         rule = f"'{mask}' lets query {witness.q}{of_head} see key {witness.k}, which is still to be written"
-        yield Fault((), rule, f"write {mask.behind()}")
+        behind = f"write {mask.behind()}"
+        of_prompt = mask.reads_prefix and not prompt and mask.leaks(length=length, heads=heads) is None
+        yield Fault((), rule, "write task.loss_on: answer, so that the prompt is given" if of_prompt else behind)

@@ -4,7 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from attncli.spec.masks.predicates import Predicate
-from attncli.spec.masks.tree import And, Arithmetic, Comparison, Integer, Name, Node, Number, Or, Pair, Token, Truth
+from attncli.spec.masks.tree import (
+    And,
+    Arithmetic,
+    Comparison,
+    Integer,
+    Name,
+    Node,
+    Number,
+    Or,
+    Pair,
+    Sample,
+    Side,
+    Token,
+    Truth,
+)
 
 
 def written_out(predicate: Predicate) -> Truth | bool:
@@ -43,6 +57,12 @@ class Symbol:
     def __le__(self, other: Any) -> "Symbol":
         return self._compare("<=", other)
 
+    def __gt__(self, other: Any) -> "Symbol":
+        return self._compare(">", other)
+
+    def __ge__(self, other: Any) -> "Symbol":
+        return self._compare(">=", other)
+
     def __eq__(self, other: Any) -> "Symbol":  # type: ignore[override]  # builds a comparison, as tensors do
         return self._compare("==", other)
 
@@ -73,10 +93,11 @@ class _Symbols(Pair):
     def read(self, integer: Integer) -> Symbol:
         return Symbol(integer)
 
+    def token(self, of: str, side: Side) -> Symbol:
+        return Symbol(Token(of, side))
 
-_ANYWHERE = _Symbols(
-    Symbol(Name("q")),
-    Symbol(Name("k")),
-    document_q=Symbol(Token("document", "q")),
-    document_k=Symbol(Token("document", "k")),
-)
+    def sample(self, name: str) -> Symbol:
+        return Symbol(Sample(name))
+
+
+_ANYWHERE = _Symbols(Symbol(Name("q")), Symbol(Name("k")))

@@ -5,7 +5,7 @@ since `~True` is -2. A node knows the column where it was written, which takes n
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import add, and_, eq, floordiv, ge, gt, le, lt, mod, mul, ne, or_, sub
@@ -35,6 +35,19 @@ class Pair:
     k_length: Index = None
     document_q: Index = None
     document_k: Index = None
+    layer: Index = 0
+    carried: Mapping[str, Index] = field(default_factory=dict)
+    """What the data say: `row(q)` and `row(k)` of two tokens, `prefix_length` of a sample, `most row` of its tokens."""
+
+    def token(self, of: str, side: "Side") -> Index:
+        """An integer that the query's or the key's token carries."""
+        if of == "document":
+            return self.document_q if side == "q" else self.document_k
+        return self.carried[f"{of}({side})"]
+
+    def sample(self, name: str) -> Index:
+        """An integer of the sample that both belong to."""
+        return self.carried[name]
 
     def read(self, integer: "Integer") -> Index:
         """The value of an argument here."""
@@ -108,7 +121,7 @@ class Number(Integer):
 
 @dataclass(frozen=True)
 class Name(Integer):
-    """q, k, h, q_length or k_length."""
+    """q, k, h, q_length or k_length; inside a predicate also layer."""
 
     name: str
 
@@ -127,10 +140,23 @@ class Token(Integer):
     side: Side
 
     def value(self, at: Pair) -> Index:
-        return getattr(at, f"{self.of}_{self.side}")
+        return at.token(self.of, self.side)
 
     def __str__(self) -> str:
         return f"{self.of}({self.side})"
+
+
+@dataclass(frozen=True)
+class Sample(Integer):
+    """An integer of the whole sample, such as prefix_length."""
+
+    name: str
+
+    def value(self, at: Pair) -> Index:
+        return at.sample(self.name)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from attncli.spec.base import Fault
-from attncli.spec.rules import attention, pointer, stacks, tasks, training
+from attncli.spec.rules import attention, masks, pointer, stacks, tasks, training
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
+from attncli.spec.tasks import LanguageModel
 
-__all__ = ["Sections", "Where", "faults", "notes"]
+__all__ = ["Sections", "Where", "faults", "notes", "sites"]
 
 
 def faults(given: Sections) -> Iterator[Fault]:
@@ -18,7 +19,10 @@ def faults(given: Sections) -> Iterator[Fault]:
         yield from stacks.faults(model, writer if task is not None else "decoder")
         for site in sites(model):
             blind = site.name != "encoder" or not site.attention.mask.full  # a full encoder is a fault of the task
-            yield from attention.faults(site, writes=site.name == writer and blind)
+            prompt = isinstance(task, LanguageModel) and task.loss_on == "answer"
+            yield from attention.faults(site, writes=site.name == writer and blind, prompt=prompt)
+            if task is not None:
+                yield from masks.faults(site, task, data)
     if task is not None and model is not None:
         yield from tasks.on_model(task, model)
         yield from tasks.ties(task, model, given.tokenizer, data)
@@ -26,6 +30,9 @@ def faults(given: Sections) -> Iterator[Fault]:
         yield from pointer.faults(task, model, data)
     if task is not None and data is not None:
         yield from tasks.on_data(task, data)
+        if model is not None:
+            yield from masks.packing(model, task, data)
+            yield from masks.on_fields({site.attention.mask for site in sites(model)}, task, data)
     if task is not None and evaluate is not None:
         yield from tasks.on_evaluation(task, evaluate, train, model)
     if train is not None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from attncli.spec.attention import Projection
 from attncli.spec.base import Fault
-from attncli.spec.masks.predicates import Causal, Same
+from attncli.spec.masks.predicates import Causal, Neighbourhood, Prefix, Same
 from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Queries, Softmax
 from attncli.spec.positions import NoPosition
@@ -32,8 +32,11 @@ MOST_TRIED = 32768
 """Tokens of the rows in which a mask is tried pair by pair where no proof is found."""
 
 
-def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
-    """Every rule that one attention breaks; `writes`: its stack predicts the tokens that it reads."""
+def faults(site: Site, *, writes: bool, prompt: bool) -> Iterator[Fault]:
+    """Every rule that one attention breaks.
+
+    `writes`: its stack predicts the tokens that it reads; `prompt`: but for those of a prompt.
+    """
     yield from _widths(site)
     yield from _score(site)
     yield from _kernel(site)
@@ -44,13 +47,13 @@ def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     if site.source is not None:
         yield from _cross(site)
     causal = writes and site.source is None
-    yield from _mask(site, causal=causal)
+    yield from _mask(site, causal=causal, prompt=prompt)
 
 
-def _mask(site: Site, *, causal: bool) -> Iterator[Fault]:
+def _mask(site: Site, *, causal: bool, prompt: bool) -> Iterator[Fault]:
     most, a = max(site.q_length, site.k_length), site.attention
     lengths = {"q_length": min(site.q_length, MOST_TRIED), "k_length": min(site.k_length, MOST_TRIED)}
-    for fault in mask_faults(a.mask, heads=a.heads, causal=causal, **lengths):
+    for fault in mask_faults(a.mask, heads=a.heads, causal=causal, prompt=prompt, **lengths):
         if most <= MOST_TRIED or "in rows of at most" not in fault.rule:
             yield Fault((*site.where, "mask"), fault.rule, fault.help)
 
@@ -60,7 +63,9 @@ def _cross(site: Site) -> Iterator[Fault]:
         kind = site.attention.position.kind
         rule = f"'{kind}' measures distances, and '{site.name}' and '{site.source}' share no positions"
         yield Fault((*site.where, "position"), rule, "write position: none")
-    ahead = {node.word for node in site.attention.mask.tree.walk() if isinstance(node, (Causal, Same))}
+    ahead = {
+        node.word for node in site.attention.mask.tree.walk() if isinstance(node, (Causal, Prefix, Same, Neighbourhood))
+    }
     for word in sorted(ahead):
         rule = f"'{word}' compares places of one text, and '{site.name}' reads '{site.source}'"
         yield Fault((*site.where, "mask"), rule, "write full, or arithmetic such as abs(q - k) <= 10")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from attncli.spec.base import Fault
 from attncli.spec.data import Data, Generated
+from attncli.spec.fields import fields_of
 from attncli.spec.inputs import Tokens
 from attncli.spec.model import Model, Stack
 from attncli.spec.normalizers import Queries
@@ -168,9 +169,11 @@ def on_data(task: Task, data: Data) -> Iterator[Fault]:
             f"'{data.name}' makes pairs for seq2seq, and the task is {task.kind}",
             "write task: seq2seq, or data of your own",
         )
-    valid = FIELDS[task.kind]
+    valid = fields_of(task, data)
     for name, field in data.fields.items():
         where = ("data", "fields", name)
+        if field.kind is not None:
+            continue  # a field of masks: rules/masks.py
         if name not in valid:
             near = nearest(name, valid)
             help = f"did you mean '{near}'?" if near else f"its fields are {listed(valid)}"
