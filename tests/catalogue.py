@@ -198,6 +198,11 @@ FEEDFORWARDS = {
     "swiglu, clamped": "{kind: swiglu, clamp: 0.7, slope: 1.702, up_offset: 1.0}",
     "geglu, steep": "{kind: geglu, slope: 1.3, inner_norm: layer_norm}",
     "glu, steep": "{kind: glu, slope: 0.7, clamp: 0.9}",
+    "experts": "{kind: experts, experts: 3, active: 2, expert: {d_ff: 8}, balance: none}",
+    "experts, one of them": "{kind: experts, experts: 3, active: 1, expert: {kind: relu, d_ff: 8}, balance: none, "
+    "router: {normalize: all, bias: true}}",
+    "experts in groups": "{kind: experts, experts: 6, active: 2, expert: {d_ff: 5}, shared: {d_ff: 4}, balance: none, "
+    "router: {score: sigmoid, scale: 2.5, groups: 3, active_groups: 2}}",
     "relu, normed": "{kind: relu, inner_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
 }  # fmt: skip
 

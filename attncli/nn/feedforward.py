@@ -93,7 +93,7 @@ class Feedforward(nn.Module):
         return out
 
 
-def build_feedforward(feedforward: spec.Feedforward, *, d_model: int) -> Feedforward:
+def build_feedforward(feedforward: spec.Dense, *, d_model: int) -> Feedforward:
     """The module of a feed-forward map; every kind is one activation, gated or not."""
     return Feedforward(
         d_model=d_model,

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, Projected, build_attention, build_attention_position
 from attncli.nn.cache import KeyValue
+from attncli.nn.experts import Experts, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative
@@ -17,6 +18,7 @@ from attncli.nn.residuals import build_residual
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
 from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.feedforward import Experts as ExpertsSpec
 from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
 from attncli.spec.norms import NoNorm, NormPlace
@@ -42,9 +44,14 @@ class States(NamedTuple):
     final: tuple[Tensor, ...] | None = None  # (layers·directions b d_hidden), for an LSTM also the cells
     costs: Mapping[str, Tensor] = MappingProxyType({})  # what attentions add to the loss, by address: sums over tokens
     copying: Copying | None = None
+    means: Mapping[str, Tensor] = MappingProxyType({})  # what parts add to the mean loss, by address, read stacks' too
 
 
 Memory = Mapping[str, States]
+
+
+Body = Attention | Feedforward | Experts
+"""What a branch does."""
 
 
 class Branch(nn.Module):
@@ -56,7 +63,7 @@ class Branch(nn.Module):
     """
 
     def __init__(
-        self, body: Attention | Feedforward, *, norm: nn.Module, norm_after: nn.Module | None, place: NormPlace,
+        self, body: Body, *, norm: nn.Module, norm_after: nn.Module | None, place: NormPlace,
         residual: nn.Module, dropout: float, skip: float, shares: bool, beta: float | None,
     ) -> None:  # fmt: skip
         super().__init__()
@@ -159,11 +166,16 @@ class Layer(nn.Module):
         return x
 
     def _body(
-        self, name: str, body: Attention | Feedforward, x: Tensor, own: View, memory: Memory, views: Mapping[str, View],
+        self, name: str, body: Body, x: Tensor, own: View, memory: Memory, views: Mapping[str, View],
         handed: Handed, past: LayerPast | None,
     ) -> Tensor:  # fmt: skip
         if isinstance(body, Feedforward):
             out: Tensor = body(x)
+            return out
+        if isinstance(body, Experts):
+            out, cost = body(x, own.query_real)
+            if cost is not None:
+                own.means[body.address] = cost
             return out
         view = views[self.sources[name]] if name in self.sources else own
         projected = self._read(name, body, x, view, memory, handed, past)
@@ -234,15 +246,16 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
         if isinstance(part, MultiHead) and child == "attention" and around.leads:
             part = part.model_copy(update={"value_residual": "none"})
         body = _build_body(part, d_model=around.d_model, widths=around.widths, shared=around.shared)
-        if isinstance(body, Attention) and isinstance(part, MultiHead):
+        if isinstance(body, (Attention, Experts)):
             body.address = f"{around.address}.{each.address}"
+        if isinstance(body, Attention) and isinstance(part, MultiHead):
             body.mask = part.mask.of_layer(around.index)
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
     return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 
 
 def _build_branch(
-    part: MultiHead | FeedforwardSpec, body: Attention | Feedforward, around: Around, *, beside: bool, own_norm: bool
+    part: MultiHead | FeedforwardSpec, body: Body, around: Around, *, beside: bool, own_norm: bool
 ) -> Branch:
     """`beside` another, a branch enters through that one's norm, unless it has its own, and adds plainly."""
     place, norm = part.norm_place, part.norm
@@ -266,7 +279,9 @@ def _build_branch(
 
 def _build_body(
     part: MultiHead | FeedforwardSpec, *, d_model: int, widths: Mapping[str, int], shared: dict[object, Relative]
-) -> Attention | Feedforward:
+) -> Body:
+    if isinstance(part, ExpertsSpec):
+        return build_experts(part, d_model=d_model)
     if not isinstance(part, MultiHead):
         return build_feedforward(part, d_model=d_model)
     memory = widths[part.stack] if isinstance(part, CrossAttention) else d_model

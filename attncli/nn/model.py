@@ -65,7 +65,8 @@ class Model(nn.Module):
         states = self.states(batch)
         losses = self.head.losses(states, batch["labels"])
         spans = {address: reach.cost() * losses.count for address, reach in self._reaches() if reach.loss}
-        return losses.plus({**states.costs, **spans})
+        means = {address: mean * losses.count for address, mean in states.means.items()}
+        return losses.plus({**states.costs, **spans, **means})
 
     def _reaches(self) -> Iterator[tuple[str, Adaptive]]:
         """The spans that heads learn, by the addresses of their attentions."""
@@ -147,9 +148,11 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
         classes = sizes.vocabularies[writer.field]
         pointer = PointerHead(d_input=writer.d_output, d_decides=writer.d_decides, classes=classes, bias=output.bias)
         return Model(stacks=stacks, head=pointer, head_stack=run.task.stack)
+    tied = run.model.tie_embeddings in ("output", "all")
     head = build_head(
-        run.task, name=run.task.stack, d_input=writer.d_output, vocabulary=sizes.vocabularies[writer.field],
-        labels=sizes.labels,
+        run.task, name=run.task.stack, d_input=writer.d_output,
+        d_logits=run.model.stacks[run.task.stack].input.d_embedding if tied else writer.d_output,
+        vocabulary=sizes.vocabularies[writer.field], labels=sizes.labels,
     )  # fmt: skip
     return Model(stacks=stacks, head=head, head_stack=run.task.stack)
 

@@ -5,6 +5,7 @@ Losses are sums over the predicted places, with their count, so that micro-batch
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +61,9 @@ def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float) -> Losses
 class Transform(nn.Module):
     """norm(activation(W x + b))."""
 
-    def __init__(self, *, width: int, activation: str, norm: nn.Module, bias: bool) -> None:
+    def __init__(self, *, d_input: int, d_output: int, activation: str, norm: nn.Module, bias: bool) -> None:
         super().__init__()
-        self.map = nn.Linear(width, width, bias=bias)
+        self.map = nn.Linear(d_input, d_output, bias=bias)
         self.activation = _activation(activation)
         self.norm = norm
 
@@ -89,10 +90,15 @@ class _Pointwise(nn.Module):
 class TokenHead(nn.Module):
     """Logits over ids at every place. Serves seq2seq, language_model, masked_language_model and tagging."""
 
-    def __init__(self, *, d_input: int, classes: int, bias: bool, transform: nn.Module, smoothing: float) -> None:
+    def __init__(
+        self, *, d_input: int, classes: int, bias: bool, transform: nn.Module, smoothing: float, scale: float,
+        soft_cap: float | None,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.transform = transform
         self.output = nn.Linear(d_input, classes, bias=bias)
+        self.scale = scale
+        self.soft_cap = soft_cap
         self.smoothing = smoothing
 
     def forward(self, states: States, tap: Tap | None = None) -> Tensor:
@@ -101,8 +107,9 @@ class TokenHead(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Vectors (… d) to logits (… c)."""
-        out: Tensor = self.output(self.transform(x))
-        return out
+        x = self.transform(x)
+        out: Tensor = self.output(x * self.scale if self.scale != 1 else x)
+        return out if self.soft_cap is None else self.soft_cap * torch.tanh(out / self.soft_cap)
 
     def losses(self, states: States, labels: Stream) -> Losses:
         """The loss at the places with a label; no logits are made elsewhere."""
@@ -178,24 +185,43 @@ class ClassHead(nn.Module):
 Head = TokenHead | ClassHead
 
 
-def build_head(task: spec.Task, *, name: str, d_input: int, vocabulary: int, labels: int | None) -> Head:
-    """The head of a task on a stack of width d_input; `vocabulary` is that of the field it writes."""
+def build_head(task: spec.Task, *, name: str, d_input: int, d_logits: int, vocabulary: int, labels: int | None) -> Head:
+    """The head of a task on a stack of width d_input; `vocabulary` is that of the field it writes.
+
+    `d_logits` is the width that the map to the vocabulary reads: that of a tied embedding, else d_input.
+    """
     match task:
         case spec.Classification():
             return _build_class_head(task, d_input=d_input, classes=labels or 2)
         case spec.Tagging():
-            return TokenHead(d_input=d_input, classes=labels or 2, bias=True, transform=nn.Identity(), smoothing=0.0)
+            return TokenHead(
+                d_input=d_input, classes=labels or 2, bias=True, transform=nn.Identity(), smoothing=0.0, scale=1.0,
+                soft_cap=None,
+            )  # fmt: skip
         case _:
             transform: nn.Module = nn.Identity()
             assert isinstance(task.output, spec.Linear), "a pointer-generator is built with its decoder"
             if task.output.transform is not None:
                 given = task.output.transform
-                norm = build_norm(given.norm, width=d_input)
-                transform = Transform(width=d_input, activation=given.activation, norm=norm, bias=given.bias)
-            smoothing = 0.0 if isinstance(task, spec.MaskedLanguageModel) else task.label_smoothing
+                transform = Transform(
+                    d_input=d_input, d_output=d_logits, activation=given.activation,
+                    norm=build_norm(given.norm, width=d_logits), bias=given.bias,
+                )  # fmt: skip
             return TokenHead(
-                d_input=d_input, classes=vocabulary, bias=task.output.bias, transform=transform, smoothing=smoothing
-            )
+                d_input=d_logits, classes=vocabulary, bias=task.output.bias, transform=transform,
+                smoothing=0.0 if isinstance(task, spec.MaskedLanguageModel) else task.label_smoothing,
+                scale=_scale(task.output, d_input), soft_cap=task.output.soft_cap,
+            )  # fmt: skip
+
+
+def _scale(output: spec.Output, d_model: int) -> float:
+    match output.scale:
+        case "none":
+            return 1.0
+        case "inverse_sqrt_d_model":
+            return 1 / sqrt(d_model)
+        case number:
+            return float(number)
 
 
 def _build_class_head(task: spec.Classification, *, d_input: int, classes: int) -> ClassHead:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from attncli.nn.attention import Attention
+from attncli.nn.experts import Experts
 from attncli.nn.feedforward import Feedforward
 from attncli.nn.inputs import Tokens
 from attncli.nn.layers import Branch
@@ -79,7 +80,7 @@ def _roots(model: Model) -> Iterator[tuple[str, nn.Module]]:
 def _kind(module: nn.Module) -> str:
     """A word for a module: what a branch holds, else the name of its class."""
     inner = module.body if isinstance(module, Branch) else module
-    words = {Attention: "attention", Feedforward: "feedforward", Tokens: "input"}
+    words = {Attention: "attention", Feedforward: "feedforward", Experts: "experts", Tokens: "input"}
     return words.get(type(inner), type(inner).__name__)
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 
 from attncli.spec import scores, tasks
 from attncli.spec.attention import CrossAttention, MultiHead
-from attncli.spec.feedforward import GATED, Feedforward, FeedforwardKind
+from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.masks import Mask
 from attncli.spec.recurrent import (
     Both,
@@ -102,6 +102,10 @@ def _width(run: Run, name: str) -> int:
 
 
 def _feedforward(part: Feedforward, tokens: int, d_model: int) -> int:
+    if isinstance(part, Experts):
+        shared = 0 if part.shared is None else _feedforward(part.shared, tokens, d_model)
+        routed = part.active * _feedforward(part.expert, tokens, d_model)
+        return 2 * tokens * d_model * part.experts + routed + shared
     return 2 * tokens * d_model * part.d_ff * (3 if isinstance(part, GATED) else 2)
 
 
@@ -264,10 +268,12 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
             yield _even("head", 2 * tokens * width * (sizes.labels or 2))
         case _:
             places = predicted(run, tokens) if scene.phase == "train" else tokens
-            transform = width * width if isinstance(task.output, tasks.Linear) and task.output.transform else 0
+            tied = run.model.tie_embeddings in ("output", "all")
+            read = stack.input.d_embedding if tied else width
+            transform = width * read if isinstance(task.output, tasks.Linear) and task.output.transform else 0
             if isinstance(task.output, tasks.PointerGenerator) and isinstance(stack, Recurrent):
                 transform = _decides(run, stack)
-            yield _even("head", 2 * places * (width * sizes.vocabularies[stack.input.field] + transform))
+            yield _even("head", 2 * places * (read * sizes.vocabularies[stack.input.field] + transform))
 
 
 def _decides(run: Run, stack: Recurrent) -> int:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from attncli.spec import scores, tasks
 from attncli.spec.attention import STEPS, CrossAttention, MultiHead
-from attncli.spec.feedforward import GATED, Feedforward, FeedforwardKind
+from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.norms import Norm
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.run import Run
@@ -139,6 +139,9 @@ def _steps(part: MultiHead) -> Iterator[str]:
 
 
 def _feedforward(part: Feedforward) -> str:
+    if isinstance(part, Experts):
+        shared = f", and {_feedforward(part.shared)} for all" if part.shared else ""
+        return f"{part.active} of {part.experts} experts, {_feedforward(part.expert)}{shared}"
     return f"{part.kind}, {part.d_ff} wide" + (", gated" if isinstance(part, GATED) else "")
 
 

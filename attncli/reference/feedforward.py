@@ -1,9 +1,10 @@
 """The map that every position goes through alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from math import erf, inf, pi, sqrt, tanh
 from typing import NamedTuple
 
+from attncli.reference.normalizers import softmax
 from attncli.reference.recurrent import sigmoid
 from attncli.reference.vectors import Matrix, Vector, affine
 
@@ -69,3 +70,33 @@ def feedforward(
     else:
         opened = [gated_unit(kind, u, v, **options) for u, v in zip(affine(x, *gate), opened, strict=True)]
     return affine(inner_norm(opened), *output)
+
+
+def route(
+    logits: Vector, active: int, *, score: str = "softmax", normalize: str = "selected", scale: float = 1,
+    groups: int = 1, active_groups: int = 1,
+) -> dict[int, float]:  # fmt: skip
+    """The experts that one token is sent to, with their weights.
+
+    Jiang et al. 2024 (Mixtral), arXiv:2401.04088, section 2.1; with groups and sigmoid DeepSeek-AI 2024 (DeepSeek-V3),
+    arXiv:2412.19437, eq. 12 to 16; with normalize "all" and one expert Fedus et al. 2021, arXiv:2101.03961, eq. 2.
+    """
+    scores = softmax(logits) if score == "softmax" else [sigmoid(each) for each in logits]
+    size = len(scores) // groups
+    strength = [sum(sorted(scores[g * size : (g + 1) * size])[-2:]) for g in range(groups)]
+    best = sorted(range(groups), key=lambda g: -strength[g])[:active_groups]
+    able = [e for e in range(len(scores)) if e // size in best]
+    chosen = sorted(able, key=lambda e: -scores[e])[:active]
+    whole = sum(scores[e] for e in chosen) if normalize == "selected" else 1
+    return {e: scale * scores[e] / whole for e in chosen}
+
+
+def imbalance(scores: Matrix, chosen: Sequence[Collection[int]]) -> float:
+    """E sum_e f_e P_e over the tokens of a batch: f_e the share of all choices that fall on e, P_e its mean score.
+
+    Scores are first divided by their sum. Fedus et al. 2021, arXiv:2101.03961, eq. 4.
+    """
+    experts, total = len(scores[0]), sum(map(len, chosen))
+    used = [sum(e in each for each in chosen) / total for e in range(experts)]
+    mean = [sum(row[e] / sum(row) for row in scores) / len(scores) for e in range(experts)]
+    return experts * sum(f * p for f, p in zip(used, mean, strict=True))

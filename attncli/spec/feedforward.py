@@ -110,8 +110,81 @@ class Tanh(_Feedforward):
     kind: Literal["tanh"] = "tanh"
 
 
+Dense = Swiglu | Geglu | GegluTanh | Reglu | Glu | Relu | Gelu | GeluTanh | QuickGelu | Silu | ReluSquared | Tanh
+"""The kinds that are one map for all tokens."""
+
+
+class Router(Spec):
+    """Scores of the experts, W x + b in float32, and the weights of those that a token is sent to.
+
+    With groups, the experts lie in groups of one size, a group counts as much as its two best experts together, and
+    only experts of the best groups are chosen: DeepSeek-AI 2024 (DeepSeek-V3), arXiv:2412.19437, section 2.1.2.
+    """
+
+    score: Literal["softmax", "sigmoid"] = "softmax"
+    normalize: Literal["selected", "all"] = "selected"
+    """`selected` divides the weights by the sum over the chosen experts, `all` leaves the scores over all experts."""
+    scale: Positive = 1.0
+    """A factor on the weights. DeepSeek-V3 has 2.5."""
+    groups: Count = 1
+    active_groups: Count = 1
+    bias: Bool = False
+
+
+class Auxiliary(Spec):
+    """weight E sum_e f_e P_e is added to the loss, f_e the share of the choices that fall on expert e of E, P_e the
+    mean of its score over the tokens. Where all are used alike it is the weight. Fedus et al. 2021, arXiv:2101.03961.
+    """
+
+    kind: Literal["auxiliary"] = "auxiliary"
+    weight: Positive = 0.01
+
+
+class NoBalance(Spec):
+    """Nothing keeps the router from a few experts."""
+
+    kind: Literal["none"] = "none"
+
+
+class Experts(FeedforwardKind):
+    """Each token goes to `active` of several feed-forward maps, whose outputs are added by the router's weights.
+
+    Every token is served, whatever the others choose. Shazeer et al. 2017, arXiv:1701.06538, eq. 1; weights as in Jiang
+    et al. 2024 (Mixtral), arXiv:2401.04088, section 2.1, or Fedus et al. 2021 with normalize: all.
+    """
+
+    kind: Literal["experts"] = "experts"
+    experts: Count
+    active: Count
+    """Experts for each token."""
+    expert: Annotated[Dense, Kinds("expert"), Derived("swiglu")]
+    shared: Annotated[Annotated[Dense, Kinds("expert")] | None, Absent] = None
+    """A map that every token goes through as well. Dai et al. 2024, arXiv:2401.06066, section 3.2."""
+    router: Router = Router()
+    balance: Annotated[Auxiliary | NoBalance, Kinds("balance")] = Auxiliary()
+
+    def faults(self) -> Iterator[Fault]:
+        router = self.router
+        if self.active >= self.experts:
+            rule = f"{self.active} of {self.experts} experts leave nothing to choose"
+            yield Fault(("active",), rule, "write fewer active than experts, or a plain feed-forward kind")
+        if self.experts % router.groups:
+            yield Fault(("router", "groups"), f"{router.groups} groups do not divide {self.experts} experts", "divide")
+        elif router.groups > 1 and router.active_groups >= router.groups:
+            yield Fault(("router", "active_groups"), "all groups are active", "write fewer, or leave groups out")
+        elif router.active_groups * (self.experts // router.groups) < self.active:
+            size = self.experts // router.groups
+            rule = f"{router.active_groups} groups of {size} have fewer than {self.active} experts"
+            yield Fault(("router", "active_groups"), rule, "write more active_groups")
+        if self.active == 1 and router.normalize == "selected":
+            rule = "the weight of one expert, divided by itself, is 1 and teaches the router nothing"
+            yield Fault(
+                ("router", "normalize"), rule, "write router: {normalize: all}, as the Switch Transformer has it"
+            )
+
+
 Feedforward = Annotated[
-    Swiglu | Geglu | GegluTanh | Reglu | Glu | Relu | Gelu | GeluTanh | QuickGelu | Silu | ReluSquared | Tanh,
+    Swiglu | Geglu | GegluTanh | Reglu | Glu | Relu | Gelu | GeluTanh | QuickGelu | Silu | ReluSquared | Tanh | Experts,
     Kinds("feedforward"),
 ]
 Gated = Swiglu | Geglu | GegluTanh | Reglu | Glu

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Kinds, Rate, Spec, Text
+from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm
 from attncli.spec.scores import Score
@@ -14,7 +14,11 @@ Activation = Literal["none", "tanh", "relu", "gelu", "gelu_tanh", "silu"]
 
 
 class Transform(Spec):
-    """norm(activation(W x + b)) before the output map, as in BERT's head. Devlin et al. 2019, arXiv:1810.04805."""
+    """norm(activation(W x + b)) before the output map, as in BERT's head. Devlin et al. 2019, arXiv:1810.04805.
+
+    Beside a tied embedding of another width it leads back to that width, as in ALBERT (Lan et al. 2020,
+    arXiv:1909.11942).
+    """
 
     activation: Activation = "gelu"
     norm: Norm = NoNorm()
@@ -22,10 +26,17 @@ class Transform(Spec):
 
 
 class Linear(Spec):
-    """Logits W x + b over the vocabulary; W is the target's embedding where tie_embeddings says so."""
+    """Logits c tanh((W scale x + b) / c) over the vocabulary; W is the target's embedding where tie_embeddings says so.
+
+    Without soft_cap the logits are W scale x + b.
+    """
 
     kind: Literal["linear"] = "linear"
     bias: Bool = False
+    scale: Positive | Literal["inverse_sqrt_d_model", "none"] = "none"
+    """A factor on x: T5 divides by sqrt(d_model) where its embedding is tied. Raffel et al. 2020, arXiv:1910.10683."""
+    soft_cap: Annotated[Positive | None, Absent] = None
+    """The largest size c that a logit can have. Gemma Team 2024 (Gemma 2), arXiv:2408.00118, section 2."""
     transform: Annotated[Transform | None, Absent] = None
 
 

@@ -109,7 +109,7 @@ def transformer(
         "norm_place": place,
         "residual": read(residual),
         "input": {"position": read(absolute)},
-        "feedforward": _mapping(feedforward) | {"d_ff": 10},
+        "feedforward": _mapping(feedforward) | ({} if "experts" in feedforward else {"d_ff": 10}),
         "attention": attention | read(heads) | read(steps),
         "encoder": {"layers": layers, "attention": {"mask": mask}},
         "decoder": {

@@ -1,9 +1,12 @@
 """Losses and heads against the reference, and pooling that no padding can move."""
 
+from math import tanh
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from attncli.errors import SpecError
 from attncli.nn.layers import States
 from attncli.nn.model import Model
 from attncli.nn.tasks import AttentionPool, Pool, cross_entropy
@@ -11,7 +14,7 @@ from attncli.reference import feedforward, losses, norms
 from attncli.reference.vectors import affine
 from attncli.streams import IGNORE, Stream, stream
 from tests import catalogue
-from tests.nn.models import build, tiny
+from tests.nn.models import build, run_of, tiny
 from tests.nn.oracle import outputs
 
 CLOSE = {"rtol": 1e-10, "atol": 1e-11}
@@ -86,6 +89,42 @@ def test_the_transform_of_a_head_is_map_activation_norm():
     normed = norms.layer_norm(active, gain=gain, bias=bias)
     expected = affine(normed, output.weight.tolist(), output.bias.tolist())
     assert model.head.logits(x).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+HEADS = {
+    "T5": ("{scale: inverse_sqrt_d_model}", 12**-0.5, None),
+    "Gemma 2": ("{soft_cap: 0.3, bias: true}", 1.0, 0.3),
+    "both": ("{soft_cap: 2, scale: 0.25}", 0.25, 2.0),
+}
+
+
+@pytest.mark.parametrize(("output", "scale", "cap"), HEADS.values(), ids=HEADS.keys())
+@torch.no_grad()
+def test_logits_are_scaled_before_the_map_and_capped_after_it(output, scale, cap):
+    model = build(tiny("{decoder: {d_model: 12, layers: 1}}", f"{{kind: language_model, output: {output}}}"))
+    linear, x = model.head.output, torch.randn(12, dtype=torch.float64)
+    bias = None if linear.bias is None else linear.bias.tolist()
+    logits = affine([scale * one for one in x.tolist()], linear.weight.tolist(), bias)
+    expected = logits if cap is None else [cap * tanh(one / cap) for one in logits]
+    assert model.head.logits(x).tolist() == pytest.approx(expected, rel=1e-10)
+
+
+@torch.no_grad()
+def test_a_tied_embedding_of_another_width_is_reached_through_the_transform():
+    """ALBERT: states 12 wide are mapped to 5, the width of the embedding, which is the output map as well."""
+    encoder = "{encoder: {d_model: 12, layers: 1, input: {d_embedding: 5}}}"
+    model = build(tiny(encoder, MLM))
+    assert model.head.output.weight is model.encoder.input.embedding.weight
+    assert model.head.transform.map.weight.shape == (5, 12)
+    assert model.head.transform.norm.weight.shape == (5,)
+    assert model({"text": stream(TEXTS, pad=0)}).shape == (3, 4, 13)
+    free = build(tiny("{tie_embeddings: none, " + encoder[1:], MLM))
+    assert free.head.transform.map.weight.shape == (12, 12)
+
+
+def test_a_tied_embedding_of_another_width_without_a_way_back_is_refused():
+    with pytest.raises(SpecError, match="the head reads 12 features, and the embedding of 'decoder' is 5 wide"):
+        run_of(tiny("{decoder: {d_model: 12, layers: 1, input: {d_embedding: 5}}}", "language_model"))
 
 
 def test_label_smoothing_is_the_task_s_own():

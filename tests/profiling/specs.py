@@ -37,6 +37,17 @@ TRANSFORMERS = {
     "language_model": one_stack("language_model", "decoder"),
     "masked": one_stack("{kind: masked_language_model, output: {transform: {}}}"),
     "tagging": one_stack("{kind: tagging, tags: 5}"),
+    "orders": transformer().replace(
+        "decoder: {layers: 1",
+        "decoder: {layers: 2, order: [feedforward, [attention, cross_attention], {feedforward: {kind: relu}}]",
+    ),
+    "experts": transformer(
+        more="feedforward: {kind: experts, experts: 3, active: 2, expert: {d_ff: 8}, shared: {kind: relu, d_ff: 6}}, "
+    ),
+    "shared": one_stack("language_model", "decoder").replace("layers: 2", "layers: [{repeat: 3, share: all}]"),
+    "albert": one_stack("{kind: masked_language_model, output: {bias: true, transform: {norm: layer_norm}}}").replace(
+        "layers: 2", "input: {d_embedding: 10}, layers: [{repeat: 2, share: attention}], norm_place: sandwich"
+    ),
 }
 POOLED = {
     "mean": one_stack("{kind: classification, classes: 5, pooling: {kind: mean, dense: tanh}}"),

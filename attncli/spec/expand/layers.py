@@ -258,6 +258,10 @@ def feedforward(
     if node is None:
         return written
     node = filled(node, "kind", "swiglu", "default")
+    if word(node.items["kind"]) == "experts":
+        return joined(work, _experts(work, node, width, down), down)
+    if not branch and (odd := [key for key in ("norm", "norm_place", "residual") if key in node.items]):
+        work.fault(node.items[odd[0]], f"{odd[0]}: an expert is no branch of the stream", "write it beside `experts`")
     if word(node.items["kind"]) in GATED:
         node = filled(node, "d_ff", width and -(-8 * width // 96) * 32, "8/3 d_model, up to a multiple of 32")
     else:
@@ -265,3 +269,12 @@ def feedforward(
     node = filled(node, "bias", down["bias"], "the stack's")
     node = filled(node, "dropout", down["dropout"], "the stack's")
     return joined(work, node, down) if branch else node
+
+
+def _experts(work: Work, node: Mapping, width: int | None, down: dict[str, Node]) -> Mapping:
+    """Experts with the maps that they are made of complete."""
+    made = feedforward(work, node, node.get("expert"), width, down, branch=False)
+    node = node.plus("expert", made)
+    if (shared := node.get("shared")) is not None and word(shared) != "none":
+        node = node.plus("shared", feedforward(work, node, shared, width, down, branch=False))
+    return node

@@ -7,7 +7,7 @@ from typing import Any
 
 from attncli.reference import positions
 from attncli.reference.attention import one_head
-from attncli.reference.feedforward import activation
+from attncli.reference.feedforward import activation, route
 from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
 from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
 from attncli.reference.residuals import joined
@@ -139,6 +139,15 @@ def _residual(kind: type[Spec]) -> Iterator[Step]:
             yield Step("x + f", joined(x, f, word))
 
 
+def _experts() -> Iterator[Step]:
+    logits = [2.0, -1.0, 1.0, 0.5]
+    yield Step("logits of the router, four experts", logits)
+    for score, normalize in (("softmax", "selected"), ("softmax", "all"), ("sigmoid", "selected")):
+        found = route(logits, 2, score=score, normalize=normalize)
+        weights = [found.get(expert, 0.0) for expert in range(4)]
+        yield Step(f"weights, active 2, score {score}, normalize {normalize}", weights)
+
+
 def _feedforward(kind: type[Spec]) -> Iterator[Step]:
     word, points = kind_of(kind), [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
     gated = issubclass(kind, ff.GATED)
@@ -212,6 +221,7 @@ LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Lstm: _lstm,
     Rnn: _rnn,
     ScaleNorm: _scale_norm,
+    ff.Experts: _experts,
     DynamicTanh: _dynamic_tanh,
     **{kind: partial(_residual, kind) for kind in (Add, Scaled, DeepNorm, ReZero, LayerScale, Gated)},
     **{kind: partial(_feedforward, kind) for kind in (*ff.GATED, *ff.UNGATED)},

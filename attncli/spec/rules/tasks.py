@@ -154,11 +154,13 @@ def ties(task: Task, model: Model, tokenizer: Tokenizer | None, data: Data | Non
     if tie in ("output", "all"):
         stack = model.stacks[task.stack]
         wide = stack.d_readout if isinstance(stack, Recurrent) else stack.d_model
-        if wide != stack.input.d_embedding:
+        transform = getattr(getattr(task, "output", None), "transform", None)
+        if wide != stack.input.d_embedding and transform is None:
             rule = (
                 f"the head reads {wide} features, and the embedding of '{task.stack}' is {stack.input.d_embedding} wide"
             )
-            yield Fault(where, rule, "give them one width, or write tie_embeddings: none")
+            help = "write output: {transform: {activation: none}} to map back, or tie_embeddings: none"
+            yield Fault(where, rule, help)
 
 
 def on_data(task: Task, data: Data) -> Iterator[Fault]:
