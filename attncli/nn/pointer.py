@@ -21,7 +21,15 @@ class PointerHead(TokenHead):
     """
 
     def __init__(self, *, d_input: int, d_decides: int, classes: int, bias: bool) -> None:
-        super().__init__(d_input=d_input, classes=classes, bias=bias, transform=nn.Identity(), smoothing=0.0)
+        super().__init__(
+            d_input=d_input,
+            classes=classes,
+            bias=bias,
+            transform=nn.Identity(),
+            smoothing=0.0,
+            scale=1.0,
+            soft_cap=None,
+        )
         self.gate = nn.Linear(d_decides, 1)
 
     def forward(self, states: States, tap: Tap | None = None) -> Tensor:

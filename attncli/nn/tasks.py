@@ -214,7 +214,7 @@ def build_head(task: spec.Task, *, name: str, d_input: int, d_logits: int, vocab
             )  # fmt: skip
 
 
-def _scale(output: spec.Output, d_model: int) -> float:
+def _scale(output: spec.Linear, d_model: int) -> float:
     match output.scale:
         case "none":
             return 1.0
