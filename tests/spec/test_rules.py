@@ -246,7 +246,8 @@ def test_task_and_model(text, says, help, old, new):
          "tie_embeddings: the embeddings are 64 or 128 wide", "give them one width, or tie less", "64", "128"),
         (writer("{input: {d_embedding: 32}}").replace("decoder", "▸decoder"),
          "tie_embeddings: the head reads 256 features, and the embedding of 'decoder' is 32 wide",
-         "give them one width, or write tie_embeddings: none", "model:", "model:\n  tie_embeddings: none"),
+         "write output: {transform: {activation: none}} to map back, or tie_embeddings: none",
+         "model:", "model:\n  tie_embeddings: none"),
     ],
 )  # fmt: skip
 def test_ties(text, says, help, old, new):
