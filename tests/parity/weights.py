@@ -1,5 +1,7 @@
 """Weights carried from somebody else's model into ours, name by name, with none left over on our side."""
 
+import re
+
 import torch
 from torch import Tensor, nn
 
@@ -45,4 +47,14 @@ def split(weight: Tensor, bias: Tensor, ours: str) -> dict[str, Tensor]:
     found = {}
     for name, part, added in zip(("query", "key", "value"), weight.chunk(3), bias.chunk(3), strict=True):
         found |= {f"{ours}.{name}.weight": part, f"{ours}.{name}.bias": added}
+    return found
+
+
+def renamed(theirs: nn.Module, rules: dict[str, str]) -> dict[str, Tensor]:
+    """Their parameters under our names, by patterns of theirs; one that no pattern knows is an error."""
+    found = {}
+    for name, parameter in theirs.named_parameters():
+        matches = [(pattern, ours) for pattern, ours in rules.items() if re.fullmatch(pattern, name)]
+        assert len(matches) == 1, f"{name}: {matches}"
+        found[re.sub(*matches[0], name)] = parameter
     return found

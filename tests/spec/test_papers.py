@@ -20,6 +20,7 @@ HELD = [law for law in LAWS if law.name in ("causality", "cache", "padding")]
 TRANSFORMERS = "the model of that name in transformers 5, built with the published sizes"
 COUNTS = {
     "bart-base": (139_420_416, TRANSFORMERS),
+    "bigbird-base": (128_111_286, TRANSFORMERS),
     "bloom-560m": (559_214_592, TRANSFORMERS),
     "falcon-7b": (6_921_720_704, TRANSFORMERS),
     "gemma-2b": (2_506_172_416, TRANSFORMERS),
@@ -45,6 +46,7 @@ COUNTS = {
 
 APART = {
     "bart-base": -2 * 2 * 768,  # a table of positions begins at 2, in each stack
+    "bigbird-base": -(768 * 768 + 768) - 2 * 768,  # a pooler that nobody reads, two vectors of segments
     # projections of global rows, a table that begins at 2, a vector of segments
     "longformer-base": -12 * 3 * (768 * 768 + 768) - 2 * 768 - 768,
     "opt-125m": -2 * 768,  # the table of positions begins at 2

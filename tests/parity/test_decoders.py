@@ -1,0 +1,159 @@
+"""Decoders of transformers with their weights copied: logits, in one go and with a cache, and gradients, to 1e-5.
+
+float32 on both sides. The weights are drawn anew and the texts are longer than the windows, so that no step hides.
+"""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from attncli.nn.model import Model
+from attncli.streams import stream
+from tests.parity.weights import TOLERANCE, built, copy, renamed, shaken
+
+TEXTS = [[5, 6, 7, 8, 9, 10, 11, 12, 13], [11, 12, 13], [14, 15, 16, 17, 5, 9]]
+
+SIZES = {
+    "vocab_size": 41, "hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 2,
+    "eos_token_id": 3, "attn_implementation": "eager",
+}  # fmt: skip
+"""Eager, since their fused attention leaves soft caps and sinks out."""
+
+TOP = """
+name: small
+task: language_model
+tokenizer: {kind: unigram, vocabulary: 41}
+"""
+
+NAMES = {
+    r"model\.embed_tokens\.weight": "decoder.input.embedding.weight",
+    r"model\.norm\.weight": "decoder.final_norm.weight",
+    r"lm_head\.weight": "head.output.weight",
+    r"model\.layers\.(\d+)\.self_attn\.q_proj\.(\w+)": r"decoder.layers.\1.attention.body.query.\2",
+    r"model\.layers\.(\d+)\.self_attn\.q_norm\.weight": r"decoder.layers.\1.attention.body.query_norm.norm.weight",
+    r"model\.layers\.(\d+)\.self_attn\.k_proj\.(\w+)": r"decoder.layers.\1.attention.body.key.\2",
+    r"model\.layers\.(\d+)\.self_attn\.k_norm\.weight": r"decoder.layers.\1.attention.body.key_norm.norm.weight",
+    r"model\.layers\.(\d+)\.self_attn\.v_proj\.(\w+)": r"decoder.layers.\1.attention.body.value.\2",
+    r"model\.layers\.(\d+)\.self_attn\.o_proj\.(\w+)": r"decoder.layers.\1.attention.body.output.\2",
+    r"model\.layers\.(\d+)\.mlp\.up_proj\.weight": r"decoder.layers.\1.feedforward.body.hidden.weight",
+    r"model\.layers\.(\d+)\.mlp\.gate_proj\.weight": r"decoder.layers.\1.feedforward.body.gate.weight",
+    r"model\.layers\.(\d+)\.mlp\.down_proj\.weight": r"decoder.layers.\1.feedforward.body.output.weight",
+}
+PRE = {
+    r"model\.layers\.(\d+)\.input_layernorm\.weight": r"decoder.layers.\1.attention.norm.weight",
+    r"model\.layers\.(\d+)\.post_attention_layernorm\.weight": r"decoder.layers.\1.feedforward.norm.weight",
+}
+SANDWICH = {
+    r"model\.layers\.(\d+)\.input_layernorm\.weight": r"decoder.layers.\1.attention.norm.weight",
+    r"model\.layers\.(\d+)\.post_attention_layernorm\.weight": r"decoder.layers.\1.attention.norm_after.weight",
+    r"model\.layers\.(\d+)\.pre_feedforward_layernorm\.weight": r"decoder.layers.\1.feedforward.norm.weight",
+    r"model\.layers\.(\d+)\.post_feedforward_layernorm\.weight": r"decoder.layers.\1.feedforward.norm_after.weight",
+}
+OUTPUT = {
+    r"model\.layers\.(\d+)\.post_attention_layernorm\.weight": r"decoder.layers.\1.attention.norm.weight",
+    r"model\.layers\.(\d+)\.post_feedforward_layernorm\.weight": r"decoder.layers.\1.feedforward.norm.weight",
+}
+
+
+class Case(NamedTuple):
+    """A model of theirs and the spec that says the same."""
+
+    theirs: str
+    config: dict[str, Any]
+    spec: str
+    norms: dict[str, str]
+
+
+CASES = {
+    "mistral": Case(
+        "Mistral",
+        {"tie_word_embeddings": False, "sliding_window": 4},
+        """
+model:
+  tie_embeddings: none
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, feedforward: {d_ff: 40},
+            attention: {heads: 4, kv_heads: 2, d_head: 8, mask: causal & window(before=3)}}
+""",
+        PRE,
+    ),
+    "qwen-3": Case(
+        "Qwen3",
+        {"tie_word_embeddings": True},
+        """
+model:
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, feedforward: {d_ff: 40},
+            attention: {heads: 4, kv_heads: 2, d_head: 8, qk_norm: rms_norm}}
+""",
+        PRE,
+    ),
+    "olmo-2": Case(
+        "Olmo2",
+        {"tie_word_embeddings": False, "rms_norm_eps": 1e-6, "num_attention_heads": 3, "num_key_value_heads": 3},
+        """
+model:
+  tie_embeddings: none
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, norm_place: output, feedforward: {d_ff: 40},
+            attention: {heads: 3, qk_norm: {kind: rms_norm, over: projection}}}
+""",
+        OUTPUT,
+    ),
+    "gemma-3": Case(
+        "Gemma3",
+        {"sliding_window": 4, "query_pre_attn_scalar": 8, "layer_types": ["sliding_attention", "full_attention"],
+         "rope_parameters": {"sliding_attention": {"rope_type": "default", "rope_theta": 10000.0},
+                             "full_attention": {"rope_type": "default", "rope_theta": 1000000.0}}},
+        """
+model:
+  decoder:
+    {d_model: 24, max_length: 64, dropout: 0, input: {scale: sqrt_d_model}, feedforward: {kind: geglu_tanh, d_ff: 40},
+     norm: &norm {kind: rms_norm, gain: one_plus}, norm_place: sandwich,
+     attention: {heads: 4, kv_heads: 2, d_head: 8, qk_norm: *norm},
+     layers: [{attention: {mask: causal & window(before=3)}}, {attention: {position: {base: 1000000}}}]}
+""",
+        SANDWICH,
+    ),
+}  # fmt: skip
+every_case = pytest.mark.parametrize("name", CASES)
+
+
+@cache
+def pair(name: str) -> tuple[Any, Model]:
+    """Their model and ours with its weights."""
+    import transformers
+
+    case = CASES[name]
+    config = getattr(transformers, f"{case.theirs}{'Text' * (case.theirs == 'Gemma3')}Config")
+    other = shaken(getattr(transformers, f"{case.theirs}ForCausalLM")(config(**SIZES | case.config)), 0.4)
+    ours = built(TOP + case.spec)
+    copy(renamed(other, NAMES | case.norms), ours)
+    return other, ours
+
+
+@every_case
+def test_logits_and_gradients_of_padded_texts(name):
+    other, ours = pair(name)
+    text = stream(TEXTS, pad=0)
+    expected = other(input_ids=text.values, attention_mask=text.real.long()).logits[text.real]
+    found = ours({"text": text})[text.real]
+    torch.testing.assert_close(found, expected, **TOLERANCE)
+    assert expected.abs().max() > 1, "logits near 0 would agree whatever we do"
+    theirs_, ours_ = other.get_input_embeddings().weight, ours.stacks["decoder"].input.embedding.weight
+    (slope,) = torch.autograd.grad(expected.square().mean(), theirs_)
+    (ours_slope,) = torch.autograd.grad(found.square().mean(), ours_)
+    torch.testing.assert_close(ours_slope / slope.abs().max(), slope / slope.abs().max(), **TOLERANCE)
+
+
+@every_case
+@torch.no_grad()
+def test_writing_with_a_cache(name):
+    """A prompt, then token by token, past every window."""
+    other, ours = pair(name)
+    tokens = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12], [9, 14, 16, 18, 20, 5, 7, 8]])
+    expected = other(input_ids=tokens).logits
+    memory = ours.start({}, capacity=8)
+    found = [ours.step(stream(tokens[:, :3].tolist(), pad=0), memory)]
+    found += [ours.step(memory.next(tokens[:, at : at + 1]), memory) for at in range(3, 8)]
+    torch.testing.assert_close(torch.cat(found, 1), expected, **TOLERANCE)
