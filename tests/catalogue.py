@@ -74,6 +74,18 @@ HEADS = {
 }
 """Widths and maps of an attention in a stack of width 12."""
 
+KINDS = {
+    "differential": "{kind: differential, heads: 2, kv_heads: 1, d_head: 6, d_value: 7, start: 0.3}",
+    "differential, halves": "{kind: differential, heads: 4, kv_heads: 2, d_head: 6, d_value: 12, pairs: halves, "
+    "context_norm: none}",
+    "differential, steps": "{kind: differential, heads: 3, kv_heads: 3, d_head: 4, d_value: 5, start: by_depth, "
+    "score: biased_dot, talking_heads: both, sink: learned, head_scale: learned, gate: sigmoid, "
+    "v_norm: {kind: rms_norm, epsilon: 1.0e-3}, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, "
+    "context_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+    "differential, no maps": "{kind: differential, heads: 2, kv_heads: 2, d_head: 3, d_value: 6, projections: none}",
+}
+"""Kinds of attention beside multi_head, in a stack of width 12."""
+
 MASKS = (
     "full",
     "causal",

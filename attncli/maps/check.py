@@ -46,7 +46,7 @@ class Taken:
 @torch.no_grad()
 def take(record: Record) -> Taken:
     """Rebuild and check the weights of a record; cost: a few times b h q k float64."""
-    heads, queries = record.query.shape[1:3]
+    heads, queries = record.output.shape[1:3]
     keys = record.key.shape[2]
     rows = len(record.query)
     with torch.autocast(record.query.device.type, enabled=False):  # what the kernel read is not to be rounded again
@@ -59,7 +59,7 @@ def take(record: Record) -> Taken:
     row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
     output_error = (weights @ value - record.output.cpu().double()).abs().amax(-1)
     largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1)
-    if promised == "any":
+    if promised == "any" or record.attention.weighing.difference is not None:
         largest = largest * weights.abs().sum(-1).amax((1, 2)).clamp(min=1)  # rounding grows with what is added up
     return Taken(
         record.address,
@@ -90,7 +90,9 @@ def _due(record: Record, total: Tensor) -> tuple[Tensor, str]:
         return again.cpu().double().sum(-1), "its normalizer weighs each key alone"
     if record.total is None:
         return torch.ones_like(total), ""
-    why = "a sink takes its share" if record.attention.weighing.sink is not None else "its heads are mixed"
+    weighing = record.attention.weighing
+    why = "a sink takes its share" if weighing.sink is not None else "its heads are mixed"
+    why = why if weighing.difference is None else "a share of a second map is taken away"
     return record.total.cpu().double(), why if record.factor is None else "its span takes a share"
 
 

@@ -30,7 +30,7 @@ Numbers = NDArray[np.float64]
 
 def statistics(attention: AttentionMap) -> dict[str, Numbers]:
     """Each statistic of every head, (head,)."""
-    weights = attention.weights.astype(np.float64)
+    weights = np.abs(attention.weights.astype(np.float64))  # a difference of maps has weights below 0
     heads, queries, keys = weights.shape
     total = weights.sum(-1)
     seen = total > 0  # (h q)

@@ -45,7 +45,7 @@ Trail = tuple[Tensor, ...]
 class Asked(NamedTuple):
     """What an attention makes of the states that ask."""
 
-    query: Tensor  # (b h q e), turned
+    query: Tensor  # (b m q e), turned
     gate: Tensor | None  # (b h q v|1), between 0 and 1
 
 
@@ -63,14 +63,16 @@ class Ready(NamedTuple):
 class Attention(nn.Module):
     """Heads that score, mask, normalize and mix; d_key is the width of a key as it is compared.
 
+    A head has `maps_a_head` maps of weights (b m q k), each with a query and a key of its own, and one value for all.
+
     `read` makes keys and values, once; `ask` makes queries; `attend` joins them. A recurrent decoder calls them apart,
     `forward` calls all three. A query that sees no key receives zeros from every head.
     """
 
     def __init__(
-        self, *, d_query: int, d_memory: int, d_output: int, heads: int, kv_heads: int, d_head: int, d_key: int,
-        d_value: int, projections: tuple[str, ...], bias: tuple[str, ...], query_norm: nn.Module,
-        key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
+        self, *, d_query: int, d_memory: int, d_output: int, heads: int, kv_heads: int, maps_a_head: int,
+        d_head: int, d_key: int, d_value: int, projections: tuple[str, ...], bias: tuple[str, ...],
+        query_norm: nn.Module, key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
         span: Predicted | None, ending: Ending, gate: Gate | None, dropout: float, steps: tuple[str, ...],
         kernel: Literal["auto", "fused", "reference"],
@@ -80,8 +82,9 @@ class Attention(nn.Module):
             # a map of keys that no one compares would be weights without a use
             projections = tuple(name for name in projections if name != "key")
         self.heads, self.kv_heads = heads, kv_heads
-        self.query = _projection("query", d_query, heads * d_head, projections, bias)
-        self.key = _projection("key", d_memory, kv_heads * d_head, projections, bias)
+        self.maps, self.key_heads = heads * maps_a_head, kv_heads * maps_a_head
+        self.query = _projection("query", d_query, self.maps * d_head, projections, bias)
+        self.key = _projection("key", d_memory, self.key_heads * d_head, projections, bias)
         self.value = _projection("value", d_memory, kv_heads * d_value, projections, bias)
         self.output = _projection("output", heads * d_value, d_output, projections, bias)
         self.query_norm = query_norm
@@ -120,7 +123,7 @@ class Attention(nn.Module):
 
     def ask(self, x: Tensor, view: View) -> Asked:
         """Queries, normed and turned, and the gate of what they will be given."""
-        query = self.query_norm(_split(self.query(x), self.heads))
+        query = self.query_norm(_split(self.query(x), self.maps))
         return Asked(self._turn(query, view, "query"), None if self.gate is None else self.gate(x))
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
@@ -133,7 +136,7 @@ class Attention(nn.Module):
             value = self.value_residual(value, first)
         if "key" not in self.score.reads:
             return value[..., :0], value
-        key = self._turn(self.key_norm(_split(self.key(memory), self.kv_heads)), view, "key")
+        key = self._turn(self.key_norm(_split(self.key(memory), self.key_heads)), view, "key")
         return self._readable(key), value
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
@@ -174,15 +177,16 @@ class Attention(nn.Module):
         if self.score.sequential:
             pair = pair._replace(previous=trail[0])
         weighed = self.weighing(reference.wide(self.score(pair)), seen)
-        mixed = reference.mix(self.weighing, weighed.weights, pair.value, dropout=dropout)
+        value = reference.repeat_heads(ready.value, self.heads)
+        mixed = reference.mix(self.weighing, weighed.weights, value, dropout=dropout)
         if ready.view.tap is not None:
             self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference", seen)
         return mixed, weighed
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
-        makes = self.kv_heads != self.heads and any(True for _ in self.score.parameters()) and not self.traits.product
-        return self.score.read(reference.repeat_heads(key, self.heads) if makes else key)
+        makes = self.key_heads != self.maps and any(True for _ in self.score.parameters()) and not self.traits.product
+        return self.score.read(reference.repeat_heads(key, self.maps) if makes else key)
 
     def _turn(self, x: Tensor, view: View, side: str) -> Tensor:
         positions = view.query_positions if side == "query" else view.key_positions
@@ -231,7 +235,8 @@ class Attention(nn.Module):
         return None if made is None else made(view.query_positions)
 
     def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
-        key, value = reference.repeat_heads(key, self.heads), reference.repeat_heads(value, self.heads)
+        key, value = reference.repeat_heads(key, self.maps), reference.repeat_heads(value, self.heads)
+        value = self.weighing.spread(value) if "value" in self.score.reads else value
         return Pair(query, key, value, q, k, lengths)
 
     def _tell(
@@ -287,31 +292,37 @@ def build_attention(
     d_memory: int,
     d_output: int,
     position: Relative | None = None,
+    depth: int = 0,
 ) -> Attention:
     """The module of an attention that asks from d_query, reads d_memory and gives d_output features.
 
-    `position` is given where a stack shares one table among its layers.
+    `position` is given where a stack shares one table among its layers; `depth` counts the layers before it.
     """
     heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
-    ask = attention.d_head if attention.maps("query") else d_query // heads
-    read = attention.d_head if attention.maps("key") else d_memory // kv_heads
+    maps, key_heads = heads * attention.maps_a_head, kv_heads * attention.maps_a_head
+    ask = attention.d_head if attention.maps("query") else d_query // maps
+    read = attention.d_head if attention.maps("key") else d_memory // key_heads
     value = attention.d_value if attention.maps("value") else d_memory // kv_heads
     return Attention(
         d_query=d_query, d_memory=d_memory, d_output=d_output, heads=heads, kv_heads=kv_heads,
-        d_head=attention.d_head, d_key=read, d_value=value, projections=projections, bias=attention.bias,
-        query_norm=build_qk_norm(attention.qk_norm, heads=heads, width=ask),
-        key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=kv_heads, width=read),
+        maps_a_head=attention.maps_a_head, d_head=attention.d_head, d_key=read, d_value=value,
+        projections=projections, bias=attention.bias,
+        query_norm=build_qk_norm(attention.qk_norm, heads=maps, width=ask),
+        key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=key_heads, width=read),
         value_norm=build_v_norm(attention.v_norm, kv_heads=kv_heads, width=value),
         value_residual=ValueResidual() if attention.value_residual == "first" else None,
         persistent=build_persistent(attention, d_key=read, d_value=value),
-        score=build_score(attention.score, heads=heads, d_query=ask, d_key=read, d_value=value),
+        score=build_score(attention.score, heads=maps, d_query=ask, d_key=read, d_value=value),
         position=position or build_attention_position(attention), mask=attention.mask,
-        weighing=build_weighing(attention), span=build_predicted(attention.span, heads=heads, width=ask),
-        ending=build_ending(attention, width=value), gate=build_gate(attention, d_query=d_query, width=value),
+        weighing=build_weighing(attention, depth=depth),
+        span=build_predicted(attention.span, heads=heads, width=ask),
+        ending=build_ending(attention, width=value, depth=depth),
+        gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
     )  # fmt: skip
 
 
 def build_attention_position(attention: spec.MultiHead) -> Relative:
     """The module of an attention's relative position."""
-    return build_relative(attention.position, heads=attention.heads, two_sided=attention.mask.causal() is not None)
+    maps = attention.heads * attention.maps_a_head
+    return build_relative(attention.position, heads=maps, two_sided=attention.mask.causal() is not None)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from attncli.nn.differential import Difference
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5
 from attncli.nn.scores import Additive, BiasedDot, General, Location, Synthesizer, Trilinear
@@ -57,6 +58,9 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
                     seen.add(id(linear.weight))
                     _draw(linear.weight, init, inputs=linear.in_features, outputs=linear.out_features)
                     linear.weight.mul_(factor)
+        if isinstance(module, Difference):
+            for vectors in (module.query, module.key):
+                nn.init.normal_(vectors, std=module.START_SPREAD)
         if isinstance(module, T5):
             # no distance is preferred at the start; drawn values would be of the size of the scores
             seen.add(id(module.table.weight))

@@ -245,7 +245,7 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
             lenders[child] = part.kv_from
         if isinstance(part, MultiHead) and child == "attention" and around.leads:
             part = part.model_copy(update={"value_residual": "none"})
-        body = _build_body(part, d_model=around.d_model, widths=around.widths, shared=around.shared)
+        body = _build_body(part, around)
         if isinstance(body, (Attention, Experts)):
             body.address = f"{around.address}.{each.address}"
         if isinstance(body, Attention) and isinstance(part, MultiHead):
@@ -277,16 +277,17 @@ def _build_branch(
     )
 
 
-def _build_body(
-    part: MultiHead | FeedforwardSpec, *, d_model: int, widths: Mapping[str, int], shared: dict[object, Relative]
-) -> Body:
+def _build_body(part: MultiHead | FeedforwardSpec, around: Around) -> Body:
+    d_model = around.d_model
     if isinstance(part, ExpertsSpec):
         return build_experts(part, d_model=d_model)
     if not isinstance(part, MultiHead):
         return build_feedforward(part, d_model=d_model)
-    memory = widths[part.stack] if isinstance(part, CrossAttention) else d_model
-    position = _shared_position(part, shared)
-    return build_attention(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)
+    memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
+    position = _shared_position(part, around.shared)
+    return build_attention(
+        part, d_query=d_model, d_memory=memory, d_output=d_model, position=position, depth=around.index
+    )
 
 
 def _shared_position(part: MultiHead, shared: dict[object, Relative]) -> Relative:
@@ -295,7 +296,7 @@ def _shared_position(part: MultiHead, shared: dict[object, Relative]) -> Relativ
         case T5(share="layer") | AlibiSpec(slopes="learned"):
             return build_attention_position(part)
         case position:
-            key = (position, part.heads, part.mask.causal() is None)
+            key = (position, part.heads * part.maps_a_head, part.mask.causal() is None)
             if key not in shared:
                 shared[key] = build_attention_position(part)
             return shared[key]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from attncli.nn.differential import build_settled
 from attncli.nn.norms import build_norm
 from attncli.spec import norms
 from attncli.spec import steps as spec
@@ -59,10 +60,10 @@ class ValueResidual(nn.Module):
 class Persistent(nn.Module):
     """n learned keys (g n e) and values (g n v). Sukhbaatar et al. 2019, arXiv:1907.01470, eq. 9."""
 
-    def __init__(self, *, kv_heads: int, number: int, d_key: int, d_value: int) -> None:
+    def __init__(self, *, kv_heads: int, key_heads: int, number: int, d_key: int, d_value: int) -> None:
         super().__init__()
         self.number = number
-        self.key = nn.Parameter(torch.empty(kv_heads, number, d_key))
+        self.key = nn.Parameter(torch.empty(key_heads, number, d_key))
         self.value = nn.Parameter(torch.empty(kv_heads, number, d_value))
 
 
@@ -176,6 +177,21 @@ def build_v_norm(norm: norms.Norm, *, kv_heads: int, width: int) -> nn.Module:
     return EachHead(norms=[build_norm(norm, width=width) for _ in range(kv_heads)])
 
 
+def build_ending(attention: MultiHead, *, width: int, depth: int) -> Ending:
+    """What follows the mixtures of an attention in layer `depth`."""
+    learned = attention.head_scale == "learned"
+    scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
+    norm = build_settled(attention, build_norm(attention.context_norm, width=width), depth=depth)
+    return Ending(norm=norm, scale=scale)
+
+
+def build_gate(attention: MultiHead, *, d_query: int, width: int) -> Gate | None:
+    """The gate of an attention; None where there is none."""
+    if attention.gate == "none":
+        return None
+    return Gate(d_query=d_query, heads=attention.heads, width=width if attention.gate == "sigmoid" else 1)
+
+
 def build_temperature(temperature: spec.LengthTemperature) -> Temperature | None:
     """The factor on the scores; None where there is none."""
     match temperature:
@@ -200,19 +216,8 @@ def build_select(select: spec.Select, *, ahead: int) -> Top | None:
 
 def build_persistent(attention: MultiHead, *, d_key: int, d_value: int) -> Persistent | None:
     """The learned keys and values; None where there are none."""
-    number = attention.persistent
-    return Persistent(kv_heads=attention.kv_heads, number=number, d_key=d_key, d_value=d_value) if number else None
-
-
-def build_ending(attention: MultiHead, *, width: int) -> Ending:
-    """What ends the heads."""
-    learned = attention.head_scale == "learned"
-    scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
-    return Ending(norm=build_norm(attention.context_norm, width=width), scale=scale)
-
-
-def build_gate(attention: MultiHead, *, d_query: int, width: int) -> Gate | None:
-    """The gate of the heads; None where there is none."""
-    if attention.gate == "none":
+    number, kv_heads = attention.persistent, attention.kv_heads
+    if not number:
         return None
-    return Gate(d_query=d_query, heads=attention.heads, width=width if attention.gate == "sigmoid" else 1)
+    key_heads = kv_heads * attention.maps_a_head
+    return Persistent(kv_heads=kv_heads, key_heads=key_heads, number=number, d_key=d_key, d_value=d_value)

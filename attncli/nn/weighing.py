@@ -1,6 +1,7 @@
 """What lies between the scores of one attention and its weights, in the fixed order. Part of attncli/nn/attention.py.
 
-S = P (cap(t S) + bias);  weights = span(normalizer([S | select(visible), sink])) without the sink;  applied: P' weights
+S = P (cap(t S) + bias);  weights = span(normalizer([S | select(visible), sink])) without the sink;  applied: P'
+weights, or the difference of two maps of them
 """
 
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from attncli.nn.differential import Difference, build_difference
 from attncli.nn.normalizers import Normalizer, build_normalizer
 from attncli.nn.sequential import SequentialNormalizer
 from attncli.nn.spans import Adaptive, build_adaptive
@@ -21,7 +23,7 @@ class Seen(NamedTuple):
 
     query_positions: Tensor  # (b|1 q)
     key_positions: Tensor  # (b|1 k)
-    visible: Tensor | None  # bool, broadcast to (b h q k); None where all is visible
+    visible: Tensor | None  # bool, broadcast to (b h q k) of heads; None where all is visible
     bias: Tensor | None  # broadcast to (b h q k)
     trail: Tensor | None = None  # (b h k), where the normalizer looks at earlier steps
     factor: Tensor | None = None  # (b h q k), by which a span multiplies the weights
@@ -48,6 +50,7 @@ class Weighing(nn.Module):
         normalizer: Normalizer,
         reach: Adaptive | None,
         after: Talking | None,
+        difference: Difference | None,
     ) -> None:
         super().__init__()
         self.temperature = temperature
@@ -58,6 +61,7 @@ class Weighing(nn.Module):
         self.normalizer = normalizer
         self.reach = reach
         self.after = after
+        self.difference = difference
 
     def forward(self, logits: Tensor, seen: Seen) -> Weighed:
         """Weights as dropout meets them: before the heads talk about them."""
@@ -76,7 +80,8 @@ class Weighing(nn.Module):
             logits = logits + seen.bias
         if self.before is not None:
             logits = self.before(logits)
-        visible = seen.visible if self.select is None else self.select(logits, seen.visible)
+        visible = None if seen.visible is None else self.spread(seen.visible)
+        visible = visible if self.select is None else self.select(logits, visible)
         if isinstance(self.normalizer, SequentialNormalizer):
             assert seen.trail is not None, "a sequential normalizer needs its trail"
             return Weighed(*self.normalizer.step(logits, visible, seen.trail))
@@ -92,32 +97,39 @@ class Weighing(nn.Module):
         return Weighed(weights, None if self.reach is None else (weights.detach().sum(-1) > 0).to(weights.dtype))
 
     def applied(self, weights: Tensor) -> Tensor:
-        """The weights by which values are multiplied."""
-        return weights if self.after is None else self.after(weights)
+        """The weights (b h q k) by which values are multiplied, of all maps of weights (b m q k)."""
+        weights = weights if self.after is None else self.after(weights)
+        return weights if self.difference is None else self.difference(weights)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """What belongs to a head, given to each of its maps."""
+        return x if self.difference is None else self.difference.spread(x)
 
     def told(self, weighed: Weighed, seen: Seen) -> Weighed:
         """The weights by which values are multiplied where nothing is dropped, with their sums."""
-        if self.after is None:
+        if self.after is None and self.difference is None:
             return weighed
         total = weighed.total
         if total is None and self.normalizer.row_sum != "one":
             total = weighed.weights.sum(-1)
         if total is None:
-            sees = weighed.weights.new_ones(()) if seen.visible is None else seen.visible.any(-1)
+            sees = weighed.weights.new_ones(()) if seen.visible is None else self.spread(seen.visible).any(-1)
             total = sees.expand(weighed.weights.shape[:3])
-        return Weighed(self.after(weighed.weights), self.after(total.unsqueeze(-1).to(weighed.weights)).squeeze(-1))
+        total = total.unsqueeze(-1).to(weighed.weights)
+        return Weighed(self.applied(weighed.weights), self.applied(total).squeeze(-1))
 
 
-def build_weighing(attention: spec.MultiHead) -> Weighing:
+def build_weighing(attention: spec.MultiHead, *, depth: int) -> Weighing:
     """The steps from scores to weights of an attention."""
-    heads, talking = attention.heads, attention.talking_heads
+    maps, talking = attention.heads * attention.maps_a_head, attention.talking_heads
     return Weighing(
         temperature=build_temperature(attention.length_temperature),
         cap=attention.soft_cap,
-        before=Talking(heads=heads) if talking in ("before", "both") else None,
+        before=Talking(heads=maps) if talking in ("before", "both") else None,
         select=build_select(attention.select, ahead=attention.persistent),
-        sink=None if attention.sink == "none" else Sink(heads=heads, learned=attention.sink == "learned"),
-        normalizer=build_normalizer(attention.normalizer, heads=heads),
-        reach=build_adaptive(attention.span, heads=heads, ahead=attention.persistent),
-        after=Talking(heads=heads) if talking in ("after", "both") else None,
+        sink=None if attention.sink == "none" else Sink(heads=maps, learned=attention.sink == "learned"),
+        normalizer=build_normalizer(attention.normalizer, heads=maps),
+        reach=build_adaptive(attention.span, heads=maps, ahead=attention.persistent),
+        after=Talking(heads=maps) if talking in ("after", "both") else None,
+        difference=build_difference(attention, depth=depth),
     )

@@ -140,25 +140,26 @@ def _attention_work(
     address: str, part: MultiHead, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
 ) -> Work:
     """Maps of queries and keys, then the score and the mixture of each pair."""
-    heads, kv_heads, projections = part.heads, part.kv_heads, part.projections
-    ask = part.d_head if part.maps("query") else d_query // heads
-    read = part.d_head if part.maps("key") else d_memory // kv_heads
+    heads, kv_heads, projections, each = part.heads, part.kv_heads, part.projections, part.maps_a_head
+    ask = part.d_head if part.maps("query") else d_query // (heads * each)
+    read = part.d_head if part.maps("key") else d_memory // (kv_heads * each)
     value = part.d_value if part.maps("value") else d_memory // kv_heads
-    maps = pairs.queries * d_query * heads * ask * ("query" in projections)
-    maps += pairs.new_keys * d_memory * kv_heads * read * ("key" in projections)
+    maps = pairs.queries * d_query * heads * each * ask * ("query" in projections)
+    maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
     maps += pairs.queries * heads * value * d_output * ("output" in projections)
     a_query, a_key, a_pair = _score(part.score, ask, read, value)
-    maps += heads * (pairs.queries * a_query + pairs.new_keys * a_key)
-    maps += pairs.queries * heads * part.persistent * (a_pair + value)
+    maps += heads * each * (pairs.queries * a_query + pairs.new_keys * a_key)
+    maps += pairs.queries * heads * part.persistent * (each * a_pair + value)
     maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
-    value += heads * {"none": 0, "both": 2}.get(part.talking_heads, 1)  # each pair of each head is mixed of all heads
+    mixed = heads * each * each  # each pair of each map of a head is mixed of all maps
+    value += mixed * {"none": 0, "both": 2}.get(part.talking_heads, 1)
     if isinstance(part.span, Predicted):
         maps += pairs.queries * heads * ask * (ask + 1)
     if isinstance(part.score, (scores.Location, scores.Synthesizer)):
         # all places of the table are scored for each query, whatever the mask shows
         return _scaled(address, 2 * batch, maps, pairs, value)
-    return _scaled(address, 2 * batch, maps, pairs, a_pair + value)
+    return _scaled(address, 2 * batch, maps, pairs, each * a_pair + value)
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:

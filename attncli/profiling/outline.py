@@ -117,7 +117,8 @@ def numbers(indices: list[int]) -> str:
 
 def describe_attention(part: MultiHead) -> str:
     """Heads, score, mask, position and normalizer of an attention in one line."""
-    heads = f"{part.heads} heads" if part.heads > 1 else "1 head"
+    word = "head" if part.maps_a_head == 1 else "pair"
+    heads = f"{part.heads} {word}s" if part.heads > 1 else f"1 {word}"
     shared = "" if part.kv_heads == part.heads else f" ({part.kv_heads} kv)"
     words = [f"{heads}{shared} x {part.d_head}", part.score.kind, part.mask.text]
     if isinstance(part.score, scores.ScaledDot):
@@ -125,6 +126,7 @@ def describe_attention(part: MultiHead) -> str:
     words += [kind for kind in (part.position.kind,) if kind != "none"]
     words += [kind for kind in (part.normalizer.kind,) if kind != "softmax"]
     words += list(_steps(part))
+    words += [kind for kind in (part.kind,) if kind != "multi_head"]
     source = [f"reads {part.stack}"] if isinstance(part, CrossAttention) else []
     return ", ".join(words + source)
 

@@ -2,19 +2,19 @@
 
 The order of one attention is fixed: project, qk_norm, position's turn, score with its scale, length_temperature,
 soft_cap, position bias, talking_heads, mask with padding and documents, select, sink, normalizer in float32, span,
-cast, dropout, talking_heads, times the values, context_norm, head_scale, gate, output. A key that is not written
-leaves its step out. `persistent` keys are seen under every mask.
+cast, dropout, talking_heads, difference, times the values, context_norm, head_scale, gate, output. A key that is not
+written leaves its step out. `persistent` keys are seen under every mask.
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
 from attncli.spec.base import Absent, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
-from attncli.spec.norms import NoNorm, Norm, NormPlace
+from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
 from attncli.spec.positions import Relative, Rotary
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import Score
@@ -60,6 +60,9 @@ class MultiHead(Spec):
     With fewer kv_heads than heads, query head h reads key and value head h // (heads / kv_heads): grouped-query
     attention, Ainslie et al. 2023, arXiv:2305.13245.
     """
+
+    maps_a_head: ClassVar[int] = 1
+    """Maps of weights that a head makes its mixture of."""
 
     kind: Literal["multi_head"] = "multi_head"
     heads: Annotated[Count, Derived("max(1, d_model // 64)")]
@@ -156,11 +159,49 @@ class MultiHead(Spec):
             )
 
 
+class Differential(MultiHead):
+    """(softmax(Q_1 K_1' / sqrt(d_head)) - l softmax(Q_2 K_2' / sqrt(d_head))) V: what two maps share is taken away.
+
+    l = exp(a_1 . b_1) - exp(a_2 . b_2) + l_0 with vectors a and b that the heads of a layer share, and the mixture of
+    each head, normed, is multiplied by 1 - l_0. A head is a pair of maps; the map that is shown is the difference.
+    Ye et al. 2024, arXiv:2410.05258, eq. 1 to 3. Weights may be negative, and a row sums to 1 - l. Dropout, which the
+    paper has not, falls on both maps.
+    """
+
+    maps_a_head: ClassVar[int] = 2
+
+    kind: Literal["differential"] = "differential"  # type: ignore[assignment]  # a kind has a word of its own
+    heads: Annotated[Count, Derived("max(1, d_model // 128)")]
+    """Pairs of maps."""
+    d_head: Annotated[Count, Derived("d_model // 2 heads")]
+    """Width of the query and key of one map."""
+    d_value: Annotated[Count, Derived("2 d_head")]
+    """Width of the value of one pair."""
+    context_norm: Norm = RmsNorm(epsilon=1e-5)
+    """A norm of each pair's mixture, with one gain for all pairs; 1 - l_0 comes after it."""
+    start: Literal["by_depth"] | Rate = "by_depth"
+    """l_0; by_depth is 0.8 - 0.6 exp(-0.3 layer), layers counted from 0."""
+    pairs: Literal["neighbours", "halves"] = "neighbours"
+    """Which maps are a pair: 2h and 2h + 1 as the authors' code, or h and h + heads as transformers has it."""
+
+    @property
+    def without_kernel(self) -> tuple[str, ...]:
+        return (*super().without_kernel, "difference of maps")
+
+    @property
+    def sums_to_one(self) -> bool:
+        return False
+
+
 class CrossAttention(MultiHead):
     """An attention whose keys and values are the states of another stack."""
 
     stack: Annotated[Text, Derived("encoder")]
 
 
-Attention = Annotated[MultiHead, Kinds("attention")]
-Cross = Annotated[CrossAttention, Kinds("cross_attention")]
+class CrossDifferential(Differential, CrossAttention):
+    """A differential attention whose keys and values are the states of another stack."""
+
+
+Attention = Annotated[MultiHead | Differential, Kinds("attention")]
+Cross = Annotated[CrossAttention | CrossDifferential, Kinds("cross_attention")]

@@ -63,9 +63,18 @@ class Option:
     """A key inside a kind, rather than the choice of a kind."""
 
 
+KINDS = [
+    Option("attention.kind=differential", "attention.kind", {"attention": {"kind": "differential"}}),
+    Option("attention.kind=differential pairs=halves", "attention.kind",
+           {"attention": {"kind": "differential", "pairs": "halves", "start": 0.3}}),
+]  # fmt: skip
+"""Kinds of attention beside multi_head; `laid` keeps the base's heads where a kind is laid over none."""
+
+
 def transformer_options() -> list[Option]:
     """Those of a Transformer: its attentions, branches, norms, inputs and output."""
     found = [*_keys("attention", keys_of(MultiHead), ("attention",))]
+    found += KINDS
     stack = {key: shape for key, shape in keys_of(Transformer).items() if key not in ("bias",)}
     found += _keys("stack", stack, ())
     for name in ("feedforward", "input"):

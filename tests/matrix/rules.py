@@ -20,6 +20,7 @@ RULES: dict[str, tuple[str, str]] = {
         r"queries and keys of one width|a head is \d+ wide|mixes \d+ features|must give the \d+|do(es)? not divide",
         "without a map the states themselves are query, key, value or output; parts of a vector are alike",
     ),
+    "pairs-of-maps": (r"follows one map of weights", "a pair of differential attention has two queries and two maps"),
     "grouping": (r"kv_heads must divide heads", "each kv head serves the same number of query heads"),
     "by-head": (r"by_head gives", "one value a head"),
     "length": (r"max_length \d+ is (less|more) than|max_length is less", "a table serves the positions that it has"),

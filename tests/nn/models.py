@@ -200,6 +200,7 @@ def transformers() -> dict[str, str]:
         )
     found |= {f"share {share}": transformer(share=share, layers=3) for share in ("all", "attention", "feedforward")}
     found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
+    found |= {f"kind {name}": transformer(heads=kind) for name, kind in catalogue.KINDS.items()}
     found |= {f"step {name}": transformer(steps=step, position="rotary") for name, step in catalogue.STEPS.items()}
     for place in ("sandwich", "output"):
         found[f"{place} side by side"] = transformer(place=place, order="[[attention, feedforward], cross_attention]")

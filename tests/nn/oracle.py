@@ -7,19 +7,21 @@ from functools import partial
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from attncli.nn import normalizers, positions, scores
+from attncli.nn import differential, normalizers, positions, scores
 from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention, build_attention
 from attncli.nn.normalizers import Normalizer
 from attncli.reference import attention as reference
+from attncli.reference import differential as reference_differential
 from attncli.reference import normalizers as reference_normalizers
 from attncli.reference import norms as reference_norms
 from attncli.reference import positions as reference_positions
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import Attention as AttentionSpec
 from tests.nn.models import read, shake
 
 Numbers = list[float]
@@ -42,11 +44,14 @@ def attention(
 ) -> Attention:
     """One attention with drawn weights, in evaluation."""
     given = {"bias": True, "norm": "none", "norm_place": "pre", "dropout": dropout, "mask": mask, "kernel": kernel}
-    given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position)} | read(heads)
+    given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kind": "multi_head"}
+    given |= read(heads)
     width = d_query // given["heads"]
     given = {"kv_heads": given["heads"], "d_head": width} | given | read(steps)
     given = {"d_value": given["d_head"]} | given
-    module = build_attention(MultiHead.model_validate(given), d_query=d_query, d_memory=d_memory, d_output=d_output)
+    module = build_attention(
+        TypeAdapter(AttentionSpec).validate_python(given), d_query=d_query, d_memory=d_memory, d_output=d_output
+    )
     shake(module)
     return module.to(dtype).eval()
 
@@ -58,7 +63,11 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
         *(_bias(each) for each in (module.query, module.key, module.value, module.output)),
     )
-    return reference.multi_head(
+    difference, tell = module.weighing.difference, reference.multi_head
+    if difference is not None:
+        share = reference_differential.Lambda(difference.query.tolist(), difference.key.tolist(), difference.start)
+        tell = partial(reference_differential.differential, share=share, halves=difference.halves)
+    return tell(
         x.tolist(),
         memory.tolist(),
         maps,
@@ -205,13 +214,14 @@ def over_heads(norm: nn.Module) -> Callable[[reference_steps.Parts], reference_s
 def steps_of(module: Attention) -> reference_steps.Steps:
     """The steps of the reference with the weights of a module."""
     weighing, ending, own = module.weighing, module.ending, module.persistent
+    context = ending.norm.norm if isinstance(ending.norm, differential.Settled) else ending.norm
     factor, span = None, weighing.reach
     if weighing.temperature is not None:
         sizes = {"scale": weighing.temperature.scale, "every": weighing.temperature.floor}
         factor = partial(reference_steps.length_factor, **sizes)
     sinks = None
     if weighing.sink is not None:
-        sinks = [0.0] * module.heads if weighing.sink.logit is None else weighing.sink.logit.tolist()
+        sinks = [0.0] * module.maps if weighing.sink.logit is None else weighing.sink.logit.tolist()
     return reference_steps.Steps(
         query=over_heads(module.query_norm),
         key=over_heads(module.key_norm),
@@ -221,7 +231,7 @@ def steps_of(module: Attention) -> reference_steps.Steps:
         before=None if weighing.before is None else weighing.before.mix.tolist(),
         sinks=sinks,
         after=None if weighing.after is None else weighing.after.mix.tolist(),
-        context=None if isinstance(ending.norm, nn.Identity) else norm_of(ending.norm),
+        context=None if isinstance(context, nn.Identity) else norm_of(context),
         scales=None if isinstance(ending.scale, nn.Identity) else ending.scale.factor.tolist(),
         spans=None if span is None else (span.maximum * span.share).tolist(),
         ramp=1.0 if span is None else span.ramp,

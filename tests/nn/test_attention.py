@@ -20,6 +20,7 @@ GROUPED = "{heads: 4, kv_heads: 2, d_head: 6}"  # one that the fused kernel serv
 SELF = {f"score {name}": {"score": kind} for name, kind in catalogue.SCORES.items()}
 SELF |= {f"normalizer {name}": {"normalizer": kind} for name, kind in catalogue.NORMALIZERS.items()}
 SELF |= {f"step {name}": {"steps": step, "heads": GROUPED} for name, step in catalogue.STEPS.items()}
+SELF |= {f"kind {name}": {"heads": kind} for name, kind in catalogue.KINDS.items()}
 CROSS = {name: given for name, given in SELF.items() if "span" not in name}
 SELF |= {f"masked step {name}": {"steps": step, "mask": "k < q"} for name, step in catalogue.STEPS.items()}
 SELF |= {f"mask {mask}": {"mask": mask} for mask in catalogue.MASKS}
@@ -220,7 +221,7 @@ def test_a_tap_sees_what_was_done_and_changes_nothing(spec):
         module = record.attention
         assert module is model.attentions()[record.address]
         weights = module.weights(record, dtype=torch.float64)
-        shape = (*record.query.shape[:3], record.value.shape[2])
+        shape = (*record.output.shape[:3], record.value.shape[2])
         assert weights.shape == shape
         if record.weights is not None:
             torch.testing.assert_close(weights, record.weights, **CLOSE)
@@ -230,8 +231,8 @@ def test_a_tap_sees_what_was_done_and_changes_nothing(spec):
         torch.testing.assert_close((weights @ value)[real], record.output[real], **CLOSE)
         seen = torch.ones(shape, dtype=torch.bool) if record.visible is None else record.visible.expand(shape)
         assert (weights[~seen] == 0).all()
-        talks = module.weighing.after is not None  # mixed by numbers of any sign
-        assert talks or (weights >= 0).all()
+        mixes = module.weighing.after is not None or module.weighing.difference is not None  # by numbers of any sign
+        assert mixes or (weights >= 0).all()
         if module.normalizer.sums_to_one:
             total = seen.any(-1).double() if record.total is None else record.total
             torch.testing.assert_close(weights.sum(-1)[real], total[real], **CLOSE)

@@ -33,7 +33,7 @@ def test_every_kind_of_the_language_is_listed_with_its_role():
 def test_every_kind_explains_itself_with_every_option(record: type[Spec]):
     if "kind" not in record.model_fields or not record.model_fields["kind"].default:
         return  # no kind of a union
-    word = "cross_attention" if record is CrossAttention else kind_of(record)
+    word = f"cross_attention.{kind_of(record)}" if issubclass(record, CrossAttention) else kind_of(record)
     entries = [entry for entry in explain(word) if {o.key for o in entry.options} == _options(record)]
     assert entries
     assert all(entry.text and entry.where for entry in entries)
@@ -136,8 +136,10 @@ def test_a_role_tells_its_kinds_and_its_default():
 
 def test_a_key_tells_what_it_takes_in_every_place():
     entries = explain("heads")
-    assert [entry.where for entry in entries][-1] == "model.attention.heads"
-    assert entries[-1].text == "an integer of 1 or more; default: max(1, d_model // 64)"
+    heads, pairs = entries[-2:]
+    assert heads.where == pairs.where == "model.attention.heads"
+    assert heads.text == "an integer of 1 or more; default: max(1, d_model // 64)"
+    assert pairs.text == "an integer of 1 or more; default: max(1, d_model // 128)\nPairs of maps."
 
 
 def test_a_word_with_several_meanings_tells_them_all_or_the_one_named():

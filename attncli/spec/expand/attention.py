@@ -1,8 +1,8 @@
 """One attention with everything that it leaves out: heads, widths, score, position, mask, and what its layer says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from attncli.spec.attention import PROJECTIONS
+from attncli.spec.attention import PROJECTIONS, Differential, MultiHead
 from attncli.spec.base import Spec
 from attncli.spec.expand.branches import joined
 from attncli.spec.expand.work import Work, count, filled, union, word, words
@@ -39,8 +39,9 @@ class Around:
 def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     """The attention with its defaults put in."""
     node = filled(written, "kind", "multi_head", "default")
-    if word(node.items["kind"]) != "multi_head":
+    if word(node.items["kind"]) not in ("multi_head", "differential"):
         return node
+    around = _of_maps(node, around)
     node = _projected(node, around)
     maps = words(node.get("projections"), PROJECTIONS, ("all", True), ("none", False))
     mapped = maps and maps | ({"key", "value"} if _borrows(node) else set())
@@ -51,6 +52,18 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     node = filled(node, "mask", around.mask, around.mask_why)
     node = filled(node, "dropout", around.down["dropout"], "the stack's")
     return _biased(work, joined(work, node, around.down), maps, around)
+
+
+def _a_head(node: Mapping) -> int:
+    """Maps of weights that a head has."""
+    return (Differential if word(node.items["kind"]) == "differential" else MultiHead).maps_a_head
+
+
+def _of_maps(node: Mapping, around: Around) -> Around:
+    """A head of two maps takes the room of two heads."""
+    if _a_head(node) == 1 or around.heads is None or around.query is None or around.recurrent:
+        return around
+    return replace(around, heads=max(1, around.query // 128), heads_why="max(1, d_model // 128)")
 
 
 def _projected(node: Mapping, around: Around) -> Mapping:
@@ -88,14 +101,16 @@ def _widths(work: Work, node: Mapping, maps: frozenset[str] | None, around: Arou
     heads, kv_heads = count(node.items["heads"]), count(node.items["kv_heads"])
     if maps is None or heads is None or kv_heads is None:
         return filled(filled(node, "d_head", None, ""), "d_value", count(node.get("d_head")), "d_head")
-    raw_key = "query" in maps and "key" not in maps
+    raw_key, each = "query" in maps and "key" not in maps, _a_head(node)
+    of = "" if each == 1 else f"{each} "
     width, parts, name = (
-        (around.key, kv_heads, f"{around.key_why} // kv_heads") if raw_key else
-        (around.query, heads, f"{around.query_why} // heads")
+        (around.key, each * kv_heads, f"{around.key_why} // {of}kv_heads") if raw_key else
+        (around.query, each * heads, f"{around.query_why} // {of}heads")
     )  # fmt: skip
     node = _share(work, node, "d_head", width, parts, name, mapped={"query", "key"} <= maps)
     if "value" in maps:
-        return filled(node, "d_value", count(node.items["d_head"]), "d_head")
+        d_head = count(node.items["d_head"])
+        return filled(node, "d_value", d_head and each * d_head, f"{of}d_head")
     return _share(work, node, "d_value", around.key, kv_heads, f"{around.key_why} // kv_heads", mapped=False)
 
 
@@ -105,6 +120,7 @@ def _share(work: Work, node: Mapping, key: str, width: int | None, parts: int, w
         return filled(node, key, None, "")
     if width % parts:
         name, word_ = why.split(" // ")
+        word_ = word_.split()[-1]
         says = f"{word_}: {parts} {word_} do not divide {name}, {width}"
         help = f"write {word_}: {_divisors(width, parts)}"
         return node.plus(

@@ -227,7 +227,7 @@ def _cross(
     """A decoder reads the encoder; other stacks read another one where they say so."""
     start = union(own, "attention", layer)
     base: Node | None = None
-    if word(own) != "none" and start is not None and kind(start, "multi_head") == "multi_head":
+    if word(own) != "none" and start is not None and kind(start, "multi_head") in ("multi_head", "differential"):
         base = start.without(*OWN)
     node = union(work.over(base, written, "cross_attention"), "cross_attention", layer)
     if node is None:

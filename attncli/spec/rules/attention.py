@@ -75,8 +75,8 @@ def _widths(site: Site) -> Iterator[Fault]:
     """Without a map the states themselves are query, key, value or output, and their widths are what they are."""
     a, maps = site.attention, site.attention.projections
     raw: dict[Projection, tuple[int, int, str]] = {
-        "query": (site.d_query, a.heads, "heads"),
-        "key": (site.d_key, a.kv_heads, "kv_heads"),
+        "query": (site.d_query, a.heads * a.maps_a_head, "heads"),
+        "key": (site.d_key, a.kv_heads * a.maps_a_head, "kv_heads"),
         "value": (site.d_key, a.kv_heads, "kv_heads"),
     }
     for name, (wide, parts, word) in raw.items():
@@ -84,8 +84,8 @@ def _widths(site: Site) -> Iterator[Fault]:
             rule = f"{parts} do not divide the {wide} features of a raw {name}"
             yield Fault((*site.where, word), rule, f"write {word} that divide {wide}, or a {name} map")
             return
-    query = a.d_head if "query" in maps else site.d_query // a.heads
-    key = a.d_head if a.maps("key") else site.d_key // a.kv_heads
+    query = a.d_head if "query" in maps else site.d_query // raw["query"][1]
+    key = a.d_head if a.maps("key") else site.d_key // raw["key"][1]
     value = a.d_value if a.maps("value") else site.d_key // a.kv_heads
     if a.d_head not in (query, key) or ("query" not in maps and not a.maps("key") and a.d_head != query):
         rule = f"without query and key maps a head is {query} wide, not {a.d_head}"

@@ -8,7 +8,7 @@ from attncli.spec.rules.sections import Where
 from attncli.spec.stacks import Transformer
 from attncli.spec.words import listed, nearest
 
-ALIKE = ("kv_heads", "d_head", "d_value", "position")
+ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position")
 """What both sides of kv_from must have in common."""
 
 

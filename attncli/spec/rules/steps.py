@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import Differential, MultiHead
 from attncli.spec.base import Fault
+from attncli.spec.normalizers import SEQUENTIAL
 from attncli.spec.norms import NoNorm
 from attncli.spec.rules.sections import Site
+from attncli.spec.scores import SEQUENTIAL as SEQUENTIAL_SCORES
 from attncli.spec.spans import Adaptive
 from attncli.spec.steps import Llama4Temperature, Top
 from attncli.spec.words import listed
@@ -26,7 +28,7 @@ NORMS = ("qk_norm", "v_norm", "context_norm")
 def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
     a = site.attention
-    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a)]
+    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_pairs(a)]
     for fault in (*found, *_length(site), *_select(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
     yield from _kernel(site)
@@ -114,3 +116,17 @@ def _length(site: Site) -> Iterator[Fault]:
     if isinstance(temperature, Llama4Temperature) and temperature.floor > site.q_length:
         rule = f"the factor is 1 up to position {temperature.floor}, and '{site.name}' has {site.q_length}"
         yield Fault(("length_temperature", "floor"), rule, f"write at most {site.q_length}, or leave it out")
+
+
+def _pairs(a: MultiHead) -> Iterator[Fault]:
+    """A pair has two queries and two maps: what follows from one query, or from earlier weights, is not one thing."""
+    if not isinstance(a, Differential):
+        return
+    told = {
+        "span": a.span.kind == "predicted",
+        "score": isinstance(a.score, SEQUENTIAL_SCORES),
+        "normalizer": isinstance(a.normalizer, SEQUENTIAL),
+    }
+    for key in (key for key, clashes in told.items() if clashes):
+        rule = f"'{getattr(a, key).kind}' follows one map of weights, and a pair of differential attention has two"
+        yield Fault((key,), rule, f"write another {key}, or kind: multi_head")
