@@ -154,8 +154,47 @@ POSITIONS = {
     "alibi, learned": "{kind: alibi, slopes: learned}",
     "t5": "{kind: t5, buckets: 8, max_distance: 12, share: stack}",
     "t5, layer": "{kind: t5, buckets: 8, max_distance: 12, share: layer}",
+    "kerple": "{kind: kerple, form: logarithm, share: stack}",
+    "kerple, power": "{kind: kerple, form: power, share: layer}",
+    "sandwich": "{kind: sandwich, width: 6, base: 50.0}",
+    "log_distance": "{kind: log_distance, d_hidden: 5, share: layer}",
+    "shaw": "{kind: shaw, max_distance: 2, 'on': both, share: layer}",
+    "shaw, keys": "{kind: shaw, max_distance: 3, 'on': keys, share: stack}",
+    "transformer_xl": "{kind: transformer_xl, share: stack}",
+    "transformer_xl, layer": "{kind: transformer_xl, share: layer}",
+    "disentangled": "{kind: disentangled, max_distance: 2}",
+    "disentangled, released": "{kind: disentangled, max_distance: 8, key_distance: released}",
+    "xpos": "{kind: xpos, layout: half, d_rotary: 6, scale_base: 4.0}",
+    "xpos, interleaved": "{kind: xpos, layout: interleaved, d_rotary: 4, base: 100.0, scale_base: 9.0}",
+    "cope": "{kind: cope, maximum: 2}",
+    "forgetting": "forgetting",
 }
 """Of an attention."""
+
+SCALINGS = {
+    "none": "none",
+    "linear": "{kind: linear, factor: 2.5}",
+    "ntk": "{kind: ntk, factor: 3.0}",
+    "dynamic_ntk": "{kind: dynamic_ntk, factor: 2.0, original_length: 4}",
+    "llama3": "{kind: llama3, factor: 4.0, original_length: 60}",
+    "yarn": "{kind: yarn, factor: 4.0, original_length: 60, beta_fast: 8.0}",
+    "yarn, logits": "{kind: yarn, factor: 4.0, original_length: 60, temperature: logits, ramp: exact}",
+    "yarn, cool": "{kind: yarn, factor: 4.0, original_length: 60, temperature: none, ramp: exact}",
+    "longrope": "{kind: longrope, factor: 8.0, original_length: 4, short: [1.0, 1.2, 2.0], long: [2.0, 5.0, 9.0]}",
+}
+"""Of rotary, for heads of 6."""
+POSITIONS |= {
+    f"rotary, {name}": f"{{kind: rotary, layout: half, d_rotary: 6, base: 100.0, scaling: {scaling}}}"
+    for name, scaling in SCALINGS.items()
+    if name != "none"
+}
+
+BACKWARD = tuple(name for name in POSITIONS if name.split(",")[0] in ("xpos", "cope", "forgetting"))
+"""Positions that need a causal mask."""
+READING = ("rotary, dynamic_ntk",)
+"""Positions that no writer may have."""
+UNFUSED = ("cope", "shaw")
+"""Positions that no fused kernel serves."""
 
 STEPS = {
     "qk_norm": "{qk_norm: {kind: rms_norm, epsilon: 1.0e-3}}",

@@ -28,6 +28,7 @@ UNIONS = {
     "scores": (scores.Score, catalogue.SCORES | catalogue.SEQUENTIAL_SCORES),
     "normalizers": (normalizers.Normalizer, catalogue.NORMALIZERS | catalogue.SEQUENTIAL_NORMALIZERS),
     "positions": (positions.Relative, catalogue.POSITIONS),
+    "scalings": (positions.Scaling, catalogue.SCALINGS),
     "spans": (spans.Span, catalogue.SPANS | {"none": "none", "adaptive": "adaptive"}),  # a line of STEPS
     "absolute positions": (positions.Absolute, catalogue.ABSOLUTE),
     "feedforwards": (stacks.Feedforward, catalogue.FEEDFORWARDS),

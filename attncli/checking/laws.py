@@ -13,7 +13,6 @@ from torch import Tensor
 
 from attncli.checking.subject import Subject, shake
 from attncli.nn.attention import Attention
-from attncli.nn.kernels.reference import repeat_heads
 from attncli.nn.model import Model, build_model
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
@@ -314,7 +313,7 @@ def _mixed(subject: Subject) -> Iterator[Measure]:
         attention = record.attention
         assert isinstance(attention, Attention)
         weights = attention.weights(record, dtype=torch.float64)
-        mixed = weights @ repeat_heads(record.value.double(), attention.heads)
+        mixed = attention.mixture(record, weights)
         output = record.output
         if record.query_real is not None:  # a query of padding may see what it likes: nobody reads it
             real = record.query_real[:, None, :, None].expand_as(output)

@@ -57,8 +57,10 @@ def take(record: Record) -> Taken:
     empty = ~sees if promised == "one" else ~sees | (total == 0)
     due, by_design = _due(record, total)
     row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
-    output_error = (weights @ value - record.output.cpu().double()).abs().amax(-1)
-    largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1)
+    mixed = record.attention.mixture(record, weights)
+    output_error = (mixed - record.output.cpu().double()).abs().amax(-1)
+    carried = (mixed - weights @ value).abs().nan_to_num(0.0).amax((1, 2, 3))  # what the position adds to the mixture
+    largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1) + carried
     if promised == "any" or record.attention.weighing.difference is not None:
         largest = largest * weights.abs().sum(-1).amax((1, 2)).clamp(min=1)  # rounding grows with what is added up
     return Taken(

@@ -2,11 +2,14 @@
 
     q, k, v = x W_q, m W_k, m W_v;  weights = normalizer(score(turn(q), turn(k)) + bias | visible);  (weights v) W_o
 
+What else a position may add, and where, is listed in attncli/nn/positions/base.py.
+
 Vaswani et al. 2017, arXiv:1706.03762, section 3.2; kv heads as in Ainslie et al. 2023, arXiv:2305.13245. The order of
 the steps is fixed, and said in attncli/spec/attention.py. `ask` and `read` hold those up to the score, weighing.py
 those from the score to the weights, `attend` the rest; steps.py has the small ones.
 """
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import torch
@@ -16,7 +19,8 @@ from torch.nn.functional import pad
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
 from attncli.nn.normalizers import Normalizer, Softmax
-from attncli.nn.positions import Relative, build_relative
+from attncli.nn.placing import bias_of, bias_trait, build_position, distances_in, term_of, turned
+from attncli.nn.positions import Distances, Relative, distances_of
 from attncli.nn.scores import Pair, Product, Score, build_score
 from attncli.nn.spans import Predicted, build_predicted, read_lengths
 from attncli.nn.steps import (
@@ -34,8 +38,8 @@ from attncli.nn.view import Mask, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing, build_weighing
 from attncli.spec import attention as spec
 
-Projected = tuple[Tensor, Tensor]
-"""Keys as the score reads them (b g k ·) and values (b g k v)."""
+Projected = tuple[Tensor, ...]
+"""Keys as the score reads them (b g k ·), values (b g k v), and what the position keeps beside them (b · k ·)."""
 
 
 Trail = tuple[Tensor, ...]
@@ -57,7 +61,9 @@ class Ready(NamedTuple):
     value: Tensor  # (b g k v)
     bias: Tensor | None  # broadcast to (b h q k)
     view: View
+    turned: Tensor  # (b h q e): the query before its position's `ask`
     trail: Trail = ()
+    term: Tensor | None = None  # (b h q k)
 
 
 class Attention(nn.Module):
@@ -104,7 +110,7 @@ class Attention(nn.Module):
         self.address = ""
         self.traits = Traits(
             product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
-            bias=_bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
+            bias=bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
             d_value=d_value, mask=mask.text, steps=steps, wanted=kernel,
         )  # fmt: skip
 
@@ -124,7 +130,7 @@ class Attention(nn.Module):
     def ask(self, x: Tensor, view: View) -> Asked:
         """Queries, normed and turned, and the gate of what they will be given."""
         query = self.query_norm(_split(self.query(x), self.maps))
-        return Asked(self._turn(query, view, "query"), None if self.gate is None else self.gate(x))
+        return Asked(turned(self.position, query, view, "query"), None if self.gate is None else self.gate(x))
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
         """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0.
@@ -134,10 +140,11 @@ class Attention(nn.Module):
         value = self.value_norm(_split(self.value(memory), self.kv_heads))
         if self.value_residual is not None and first is not None:
             value = self.value_residual(value, first)
+        kept = self.position.keep(memory)
         if "key" not in self.score.reads:
-            return value[..., :0], value
-        key = self._turn(self.key_norm(_split(self.key(memory), self.key_heads)), view, "key")
-        return self._readable(key), value
+            return value[..., :0], value, *kept
+        key = self.key_norm(_split(self.key(memory), self.key_heads))
+        return self._readable(turned(self.position, key, view, "key")), value, *kept
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
         """Outputs (b q d_output) of queries that asked, over keys and values that were read."""
@@ -157,48 +164,64 @@ class Attention(nn.Module):
 
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
         """What a kernel reads, with the persistent keys in front of the others."""
-        key, value = projected
-        bias = view.once(("bias", id(self.position)), lambda: self._bias(view))
+        key, value, *kept = projected
+        bias = bias_of(self.position, asked.query, tuple(kept), view)
+        query = self.position.ask(asked.query)
         if self.persistent is None:
-            return Ready(asked.query, key, value, bias, view)
+            return Ready(query, key, value, bias, view, asked.query)
         own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.value.unsqueeze(0))
         key, value = (
             torch.cat((mine.to(read.dtype).expand(len(read), -1, -1, -1), read), 2)
             for mine, read in zip(own, (key, value), strict=True)
         )
-        return Ready(asked.query, key, value, None if bias is None else pad(bias, (self.ahead, 0)), view)
+        return Ready(query, key, value, None if bias is None else pad(bias, (self.ahead, 0)), view, asked.query)
 
     def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
         """Mixtures (b h q v) by way of all weights, and the weights."""
-        seen, trail = self._seen(ready), ready.trail
-        pair = self._pair(
-            ready.query, ready.key, ready.value, seen.query_positions, seen.key_positions, ready.view.lengths
-        )
-        if self.score.sequential:
-            pair = pair._replace(previous=trail[0])
-        weighed = self.weighing(reference.wide(self.score(pair)), seen)
-        value = reference.repeat_heads(ready.value, self.heads)
-        mixed = reference.mix(self.weighing, weighed.weights, value, dropout=dropout)
+        seen = self._seen(ready)
+        scores = self._scores(ready, seen)
+        term = self._term(ready, seen, scores)
+        weighed = self.weighing(scores if term is None else scores + term, seen)
+        kept = reference.kept(self.weighing, weighed.weights, dropout=dropout)
+        mixed = self._mixed(kept, ready.value, distances_in(ready.view))
         if ready.view.tap is not None:
-            self._tell(ready, None, *self.weighing.told(weighed, seen), mixed, "reference", seen)
+            told = self.weighing.told(weighed, seen)
+            self._tell(ready._replace(term=term), None, *told, mixed, "reference", seen)
         return mixed, weighed
+
+    def _scores(self, ready: Ready, seen: Seen) -> Tensor:
+        sides = (seen.query_positions, seen.key_positions)
+        pair = self._pair(ready.query, ready.key, ready.value, *sides, ready.view.lengths)
+        if self.score.sequential:
+            pair = pair._replace(previous=ready.trail[0])
+        return reference.wide(self.score(pair))
+
+    def _term(self, ready: Ready, seen: Seen, scores: Tensor | None) -> Tensor | None:
+        """What the position adds to the scores; nothing to those of persistent keys, which stand nowhere."""
+        key, ahead = ready.key[:, :, self.ahead :], self.ahead
+        visible = None if seen.visible is None else self.weighing.spread(seen.visible)[..., ahead:]
+        own = None if scores is None else scores[..., ahead:]
+        term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible)
+        return term if term is None else pad(term, (ahead, 0))
+
+    def _mixed(self, weights: Tensor, value: Tensor, distances: Callable[[], Distances]) -> Tensor:
+        """Mixtures (b h q v) of values (b g k v), and of what the position adds to them."""
+        weights = weights.to(value.dtype)
+        mixed = torch.matmul(weights, reference.repeat_heads(value, self.heads))
+        carried = self.position.carry(weights[..., self.ahead :], distances)
+        return mixed if carried is None else mixed + carried
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
         makes = self.key_heads != self.maps and any(True for _ in self.score.parameters()) and not self.traits.product
         return self.score.read(reference.repeat_heads(key, self.maps) if makes else key)
 
-    def _turn(self, x: Tensor, view: View, side: str) -> Tensor:
-        positions = view.query_positions if side == "query" else view.key_positions
-        angles = view.once((id(self.position), side), lambda: self.position.angles(positions))
-        return x if angles is None else self.position.turn(x, angles)
-
     def _seen(self, ready: Ready) -> Seen:
         """What the queries may see of the keys, the persistent ones too, and by what a span multiplies the weights."""
         view, ahead = ready.view, (self.ahead, 0)
         visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
         if self.span is not None:
-            window, factor = self.span(ready.query, view.key_positions, read_lengths(view))
+            window, factor = self.span(ready.turned, view.key_positions, read_lengths(view))
             visible = window if visible is None else visible & window
         if self.ahead:
             visible = None if visible is None else pad(visible, ahead, value=True)
@@ -206,18 +229,20 @@ class Attention(nn.Module):
         last = ready.trail[-1] if ready.trail else None
         return Seen(view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor)
 
-    def _bias(self, view: View) -> Tensor | None:
-        return self.position.bias(view.query_positions, view.key_positions)
-
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v); the weights are not held."""
         assert isinstance(self.score, Product)
         view, sink = ready.view, self.weighing.sink
         triangle = view.triangle(self.mask)
-        visible = None if triangle else self._seen(ready).visible
+        seen = self._seen(ready)
+        visible = None if triangle else seen.visible
         temperature, asked = self._temperature(view), self.score.ask(ready.query)
         if temperature is not None:
             asked = (asked * temperature).to(asked.dtype)
+        term = self._term(ready, seen, None)
+        if term is not None:
+            term = term if temperature is None else term * temperature
+            ready = ready._replace(bias=term if ready.bias is None else term + ready.bias)
         key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
         call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias, self.ahead)
         logit = None if sink is None else sink(asked)
@@ -248,10 +273,11 @@ class Attention(nn.Module):
         seen, real = self._seen(ready) if seen is None else seen, view.key_real
         record = Record(
             address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
-            visible=seen.visible, bias=seen.bias, lse=lse, weights=weights, output=mixed,
+            visible=seen.visible, bias=ready.bias, lse=lse, weights=weights, output=mixed,
             query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
             key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
             temperature=self._temperature(view), total=total, trail=ready.trail, factor=seen.factor,
+            term=ready.term,
         )  # fmt: skip
         view.tap(record)
 
@@ -266,8 +292,16 @@ class Attention(nn.Module):
         last = trail[-1] if trail else None
         factor = None if record.factor is None else record.factor.to(dtype)
         seen = Seen(record.query_positions, record.key_positions, record.visible, bias, last, factor)
-        weighed: Weighed = self.weighing(reference.wide(self.score(pair)), seen)
+        scores = reference.wide(self.score(pair))
+        weighed: Weighed = self.weighing(scores if record.term is None else scores + record.term, seen)
         return self.weighing.applied(weighed.weights)
+
+    @torch.no_grad()
+    def mixture(self, record: Record, weights: Tensor) -> Tensor:
+        """What weights (b h q k) as applied make of a record's values, in their dtype and on their device."""
+        value = record.value.to(weights.device, weights.dtype)
+        q, k = (each.to(weights.device) for each in (record.query_positions, record.key_positions[:, self.ahead :]))
+        return self._mixed(weights, value, lambda: distances_of(q, k))
 
 
 def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]) -> nn.Module:
@@ -279,21 +313,10 @@ def _split(x: Tensor, heads: int) -> Tensor:
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
-def _bias_trait(position: Relative) -> Literal["none", "fixed", "learned"]:
-    if position.learned_bias:
-        return "learned"
-    return "none" if type(position).bias is Relative.bias else "fixed"
-
-
 def build_attention(
-    attention: spec.MultiHead,
-    *,
-    d_query: int,
-    d_memory: int,
-    d_output: int,
-    position: Relative | None = None,
+    attention: spec.MultiHead, *, d_query: int, d_memory: int, d_output: int, position: Relative | None = None,
     depth: int = 0,
-) -> Attention:
+) -> Attention:  # fmt: skip
     """The module of an attention that asks from d_query, reads d_memory and gives d_output features.
 
     `position` is given where a stack shares one table among its layers; `depth` counts the layers before it.
@@ -303,9 +326,10 @@ def build_attention(
     ask = attention.d_head if attention.maps("query") else d_query // maps
     read = attention.d_head if attention.maps("key") else d_memory // key_heads
     value = attention.d_value if attention.maps("value") else d_memory // kv_heads
+    position = position or build_position(attention, d_model=d_query)
     return Attention(
         d_query=d_query, d_memory=d_memory, d_output=d_output, heads=heads, kv_heads=kv_heads,
-        maps_a_head=attention.maps_a_head, d_head=attention.d_head, d_key=read, d_value=value,
+        maps_a_head=attention.maps_a_head, d_head=attention.d_head, d_key=read * position.widens, d_value=value,
         projections=projections, bias=attention.bias,
         query_norm=build_qk_norm(attention.qk_norm, heads=maps, width=ask),
         key_norm=nn.Identity() if attention.kv_from else build_qk_norm(attention.qk_norm, heads=key_heads, width=read),
@@ -313,16 +337,10 @@ def build_attention(
         value_residual=ValueResidual() if attention.value_residual == "first" else None,
         persistent=build_persistent(attention, d_key=read, d_value=value),
         score=build_score(attention.score, heads=maps, d_query=ask, d_key=read, d_value=value),
-        position=position or build_attention_position(attention), mask=attention.mask,
+        position=position, mask=attention.mask,
         weighing=build_weighing(attention, depth=depth),
         span=build_predicted(attention.span, heads=heads, width=ask),
         ending=build_ending(attention, width=value, depth=depth),
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
     )  # fmt: skip
-
-
-def build_attention_position(attention: spec.MultiHead) -> Relative:
-    """The module of an attention's relative position."""
-    maps = attention.heads * attention.maps_a_head
-    return build_relative(attention.position, heads=maps, two_sided=attention.mask.causal() is not None)

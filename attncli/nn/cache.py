@@ -9,32 +9,27 @@ from attncli.streams import Stream
 
 
 class KeyValue:
-    """Keys and values of one attention, in room that is taken once: (b g capacity ·)."""
+    """Keys, values and what else one attention keeps of a token, in room that is taken once: (b · capacity ·)."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.length = 0
-        self._key: Tensor | None = None
-        self._value: Tensor | None = None
+        self._room: tuple[Tensor, ...] = ()
 
-    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add keys (b g n ·) and values (b g n v); returns all so far. Beyond the capacity it is a bug."""
-        end = self.length + key.shape[2]
+    def append(self, *new: Tensor) -> tuple[Tensor, ...]:
+        """Add keys, values and the rest (b · n ·); returns all so far. Beyond the capacity it is a bug."""
+        end = self.length + new[0].shape[2]
         assert end <= self.capacity, f"{end} tokens in a cache of {self.capacity}"
-        if self._key is None or self._value is None:
-            self._key = key.new_empty(*key.shape[:2], self.capacity, key.shape[3])
-            self._value = value.new_empty(*value.shape[:2], self.capacity, value.shape[3])
-        self._key[:, :, self.length : end] = key
-        self._value[:, :, self.length : end] = value
+        if not self._room:
+            self._room = tuple(x.new_empty(*x.shape[:2], self.capacity, x.shape[3]) for x in new)
+        for room, x in zip(self._room, new, strict=True):
+            room[:, :, self.length : end] = x
         self.length = end
-        return self._key[:, :, :end], self._value[:, :, :end]
+        return tuple(room[:, :, :end] for room in self._room)
 
     def reorder(self, index: Tensor) -> None:
         """Row i becomes what row index[i] was; the number of rows may change."""
-        if self._key is None or self._value is None:
-            return
-        self._key = _taken(self._key, index, self.length)
-        self._value = _taken(self._value, index, self.length)
+        self._room = tuple(_taken(room, index, self.length) for room in self._room)
 
     def crop(self, length: int) -> None:
         """Forget all but the first `length` tokens."""
@@ -43,7 +38,7 @@ class KeyValue:
     @property
     def bytes(self) -> int:
         """Bytes of the room taken."""
-        return sum(x.numel() * x.element_size() for x in (self._key, self._value) if x is not None)
+        return sum(x.numel() * x.element_size() for x in self._room)
 
 
 def _taken(old: Tensor, index: Tensor, length: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 from attncli.nn.differential import Difference
 from attncli.nn.layers import Branch
-from attncli.nn.positions import T5
+from attncli.nn.positions import T5, Cope, Directions
 from attncli.nn.scores import Additive, BiasedDot, General, Location, Synthesizer, Trilinear
 from attncli.nn.spans import Predicted
 from attncli.nn.steps import Persistent
@@ -61,7 +61,7 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
         if isinstance(module, Difference):
             for vectors in (module.query, module.key):
                 nn.init.normal_(vectors, std=module.START_SPREAD)
-        if isinstance(module, T5):
+        if isinstance(module, (T5, Cope)):
             # no distance is preferred at the start; drawn values would be of the size of the scores
             seen.add(id(module.table.weight))
             nn.init.zeros_(module.table.weight)
@@ -96,6 +96,8 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
         case Persistent():
             # each is as one output of a map: the keys and values of a token whose features have variance 1
             return [(each, each.shape[2], each.shape[1]) for each in (module.key, module.value)]
+        case Directions():
+            return [(each, each.shape[1], 1) for each in (module.content, module.position)]
         case AttentionPool():
             return [(module.queries, module.queries.shape[1], module.queries.shape[0])]
         case _ if isinstance(module, SCORES):

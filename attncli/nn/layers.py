@@ -8,12 +8,13 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncli.nn.attention import Attention, Projected, build_attention, build_attention_position
+from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import KeyValue
 from attncli.nn.experts import Experts, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.nn.norms import build_norm
-from attncli.nn.positions import Relative
+from attncli.nn.placing import place_of
+from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
@@ -22,8 +23,6 @@ from attncli.spec.feedforward import Experts as ExpertsSpec
 from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
 from attncli.spec.norms import NoNorm, NormPlace
-from attncli.spec.positions import T5
-from attncli.spec.positions import Alibi as AlibiSpec
 from attncli.spec.residuals import DeepNorm
 from attncli.streams import Stream
 
@@ -224,7 +223,7 @@ class Around:
     skip: float
     deepnorm: tuple[float, float]
     widths: Mapping[str, int]
-    shared: dict[object, Relative]
+    shared: dict[object, nn.Module]
     leads: bool  # it has the first attention of the stack, with no values before it to mix in
 
 
@@ -284,19 +283,7 @@ def _build_body(part: MultiHead | FeedforwardSpec, around: Around) -> Body:
     if not isinstance(part, MultiHead):
         return build_feedforward(part, d_model=d_model)
     memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
-    position = _shared_position(part, around.shared)
+    position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
     return build_attention(
         part, d_query=d_model, d_memory=memory, d_output=d_model, position=position, depth=around.index
     )
-
-
-def _shared_position(part: MultiHead, shared: dict[object, Relative]) -> Relative:
-    """One module for all attentions of a stack that turn or bias alike; tables of a layer's own are built anew."""
-    match part.position:
-        case T5(share="layer") | AlibiSpec(slopes="learned"):
-            return build_attention_position(part)
-        case position:
-            key = (position, part.heads * part.maps_a_head, part.mask.causal() is None)
-            if key not in shared:
-                shared[key] = build_attention_position(part)
-            return shared[key]

@@ -10,7 +10,6 @@ from attncli.nn.cache import KeyValue, Places
 from attncli.nn.inputs import Tokens, build_input
 from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
 from attncli.nn.norms import build_norm
-from attncli.nn.positions import Relative
 from attncli.nn.view import Tap, positions_of, view_of_memory, view_of_past, view_of_self
 from attncli.spec import stacks as spec
 from attncli.streams import Stream
@@ -59,8 +58,8 @@ class Transformer(nn.Module):
                         pasts.own[name] = KeyValue(capacity)
                         continue
                     states = memory[layer.sources[name]]
-                    key, value = branch.body.read(states.values, view_of_memory(states.stream, states.stream))
-                    pasts.read[name] = (key.repeat_interleave(rows, 0), value.repeat_interleave(rows, 0))
+                    read = branch.body.read(states.values, view_of_memory(states.stream, states.stream))
+                    pasts.read[name] = tuple(x.repeat_interleave(rows, 0) for x in read)
             layers.append(pasts)
         return TransformerPast(layers, {name: _repeated(memory[name].stream, rows) for name in self.sources()})
 
@@ -92,7 +91,7 @@ class TransformerPast:
         for layer in self.layers:
             for own in layer.own.values():
                 own.reorder(index)
-            layer.read = {name: (key[index], value[index]) for name, (key, value) in layer.read.items()}
+            layer.read = {name: tuple(x[index] for x in read) for name, read in layer.read.items()}
         self.sources = {name: stream.select(index) for name, stream in self.sources.items()}
 
     def crop(self, length: int) -> None:
@@ -119,7 +118,7 @@ def build_transformer(
     name: str, stack: spec.Transformer, *, vocabulary: int, widths: Mapping[str, int], deepnorm: tuple[float, float]
 ) -> Transformer:
     """The module of a Transformer stack; `widths` are those of the stacks that it reads, `deepnorm` alpha and beta."""
-    shared: dict[object, Relative] = {}
+    shared: dict[object, nn.Module] = {}
     layers: list[Layer] = []
     first = _first_attention(stack)
     for index, (layer, owners) in enumerate(zip(stack.expanded(), stack.owners(), strict=True)):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -68,6 +68,7 @@ class Record(NamedTuple):
     total: Tensor | None = None  # (b h q) what a row of weights sums to, where that is not 1
     trail: tuple[Tensor, ...] = ()  # (b h k) each: what a step knew of those before it
     factor: Tensor | None = None  # (b h q k) by which a span multiplies the weights
+    term: Tensor | None = None  # (b h q k) what the position adds to the scores, where `bias` does not hold it
 
 
 Tap = Callable[[Record], None]
@@ -134,6 +135,12 @@ class View:
             return seen
         asks = real[:, None, :, None]
         return self.once((mask, heads, "joined"), lambda: asks if seen is None else seen & asks)
+
+    def text_lengths(self, side: Literal["query", "key"]) -> Tensor:
+        """(b|1 n): tokens of the text that each place belongs to."""
+        if side == "query":
+            return self.once(("lengths", side), lambda: _length(self.query_documents, self.query_positions))
+        return self.once(("lengths", side), lambda: _length(self.key_documents, self.key_positions))
 
     def _visible(self, mask: Mask, heads: int) -> Tensor | None:
         sees_all = mask.text == "full" or (self.newest and mask.text == "causal")

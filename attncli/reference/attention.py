@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
 from attncli.reference.steps import PLAIN, Steps, mixed_heads
-from attncli.reference.vectors import Matrix, Vector, affine
+from attncli.reference.vectors import Matrix, Vector, affine, plus
 
 Normalizer = Callable[[Vector], list[float]]
 
@@ -24,6 +24,15 @@ def _softmax_of(head: int) -> Normalizer:
 
 Visible = Callable[[int, int, int], bool]
 """(query, key, head) to whether it is seen."""
+
+
+class Related(NamedTuple):
+    """What a position makes of the tokens of one head: what joins the scores, and the mixture."""
+
+    term: Callable[[int, int, Vector, Matrix, Vector, Sequence[bool]], list[float]] | None = None
+    """(head, q, query, keys, scores, seen) to what joins the scores (k)."""
+    carry: Callable[[int, Vector], list[float]] | None = None
+    """(q, weights) to what joins the mixture (v)."""
 
 
 class Row(NamedTuple):
@@ -107,7 +116,8 @@ def multi_head(
     normalizer: Callable[[int], Normalizer] = _softmax_of,
     visible: Visible | None = None,
     bias: Callable[[int, int, int], float] | None = None,
-    turn: Callable[[Vector, int], list[float]] | None = None,
+    turn: Callable[[Vector, int, str], list[float]] | None = None,
+    related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,
 ) -> Heads:
@@ -115,8 +125,9 @@ def multi_head(
 
     Query head h reads key and value head h // (heads / kv_heads). What is split is the width of each state: every head
     sees the whole sequence. `score(head, query, keys, values)`; `normalizer(head)`; `visible` and `bias` of
-    (query, key, head); `turn(vector, position)` for queries and keys; `steps` as in steps.py;
-    `joint` makes the weights of all queries of a head at once, in place of `normalizer`.
+    (query, key, head); `turn(vector, position, side)` for queries and keys; `related` is what a position makes of them;
+    `steps` as in steps.py; `joint` makes the weights of all queries of a head at once, in place of
+    `normalizer`.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
@@ -125,14 +136,21 @@ def multi_head(
     keys = [steps.key(split(affine(each, maps.key, maps.key_bias), kv_heads)) for each in memory]
     values = [steps.value(split(affine(each, maps.value, maps.value_bias), kv_heads)) for each in memory]
     if turn is not None:
-        queries = [[turn(head, q) for head in query] for q, query in enumerate(queries)]
-        keys = [[turn(head, k) for head in key] for k, key in enumerate(keys)]
+        queries = [[turn(head, q, "query") for head in query] for q, query in enumerate(queries)]
+        keys = [[turn(head, k, "key") for head in key] for k, key in enumerate(keys)]
     groups = [head // (heads // kv_heads) for head in range(heads)]
     held = [steps.values(group) + [value[group] for value in values] for group in groups]
     read = [steps.keys(group) + [key[group] for key in keys] for group in groups]
     scored: list[list[list[float]]] = []  # (q h k)
     for q, query in enumerate(queries):
         scores = [score(head, query[head], read[head], held[head]) for head in range(heads)]
+        seen = [[visible is None or visible(q, k, head) for k in range(len(keys))] for head in range(heads)]
+        if related.term is not None:
+            added = [
+                related.term(head, q, query[head], read[head][ahead:], scores[head][ahead:], seen[head])
+                for head in range(heads)
+            ]
+            scores = [row[:ahead] + plus(row[ahead:], more) for row, more in zip(scores, added, strict=True)]
         scores = steps.logits(q, scores)
         if bias is not None:
             scores = [
@@ -156,6 +174,8 @@ def multi_head(
     for q in range(len(queries)):
         weights = mixed_heads(steps.after, [own[q] for own in weighed])
         contexts = [blend(row, values) for row, values in zip(weights, held, strict=True)]
+        if related.carry is not None:
+            contexts = [plus(each, related.carry(q, row[ahead:])) for each, row in zip(contexts, weights, strict=True)]
         for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):
             rows[head].append(Row(row, context))
         joined.append([number for context in steps.leave(x[q], contexts) for number in context])

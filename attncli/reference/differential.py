@@ -4,7 +4,7 @@ from collections.abc import Callable
 from math import exp
 from typing import NamedTuple
 
-from attncli.reference.attention import Heads, Joint, Normalizer, Projections, Row, Visible, multi_head
+from attncli.reference.attention import Heads, Joint, Normalizer, Projections, Related, Row, Visible, multi_head
 from attncli.reference.steps import PLAIN, Parts, Steps
 from attncli.reference.vectors import Matrix, Vector, affine, dot
 
@@ -46,7 +46,8 @@ def differential(
     normalizer: Callable[[int], Normalizer],
     visible: Visible,
     bias: Callable[[int, int, int], float] | None = None,
-    turn: Callable[[Vector, int], list[float]] | None = None,
+    turn: Callable[[Vector, int, str], list[float]] | None = None,
+    related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,
 ) -> Heads:
@@ -71,7 +72,8 @@ def differential(
     )  # fmt: skip
     rows = multi_head(
         x, memory, doubled, heads=2 * heads, kv_heads=2 * kv_heads, score=score, normalizer=normalizer,
-        visible=lambda q, k, each: visible(q, k, pair_of[each]), bias=bias, turn=turn, joint=joint,
+        visible=lambda q, k, each: visible(q, k, pair_of[each]), bias=bias, turn=turn,
+        related=related, joint=joint,
         steps=steps._replace(value=normed, context=None, scales=None, gate=None),
     ).rows  # fmt: skip
     taken = [

@@ -15,7 +15,7 @@ from attncli.spec.base import Absent, Count, Derived, Fault, Int, Kinds, Positiv
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
-from attncli.spec.positions import Relative, Rotary
+from attncli.spec.positions import Cope, Relative, Rotary, Shaw, Xpos
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import Score
 from attncli.spec.spans import NoSpan, Predicted, Span
@@ -126,8 +126,10 @@ class MultiHead(Spec):
     @property
     def without_kernel(self) -> tuple[str, ...]:
         """The keys that ask for steps which the fused kernel has not, in the order of the steps."""
+        whole = isinstance(self.position, Cope) or (isinstance(self.position, Shaw) and self.position.on == "both")
         asked = {
             "soft_cap": self.soft_cap is not None,
+            f"position {self.position.kind}": whole,
             "talking_heads": self.talking_heads != "none",
             "select": not isinstance(self.select, All),
             "span": not isinstance(self.span, NoSpan),
@@ -151,7 +153,7 @@ class MultiHead(Spec):
                 f"kv_heads must divide heads, but {self.heads} / {self.kv_heads} leaves {self.heads % self.kv_heads}",
                 "each kv head serves the same number of query heads",
             )
-        if isinstance(self.position, Rotary) and self.position.d_rotary > self.d_head:
+        if isinstance(self.position, (Rotary, Xpos)) and self.position.d_rotary > self.d_head:
             yield Fault(
                 ("position", "d_rotary"),
                 f"d_rotary {self.position.d_rotary} is wider than a head, {self.d_head}",

@@ -15,6 +15,11 @@ from attncli.streams import stream
 from tests.nn import models
 
 B, H, Q, K, E = 2, 3, 4, 5, 6
+PLAIN = SimpleNamespace(difference=None, sink=None)
+
+
+def mixture(one: Record, weights: torch.Tensor) -> torch.Tensor:
+    return weights @ one.value.to(weights)
 
 
 def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed: Any) -> Record:
@@ -26,7 +31,7 @@ def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed
         logits = logits.masked_fill(~visible, -torch.inf)
     lse = logits.logsumexp(-1)
     output = (logits.softmax(-1).nan_to_num(0.0)) @ value
-    attention = SimpleNamespace(score=Product(scale=sharp), normalizer=Softmax())
+    attention = SimpleNamespace(score=Product(scale=sharp), normalizer=Softmax(), mixture=mixture, weighing=PLAIN)
     parts: dict[str, Any] = {
         "address": "a", "attention": attention, "query": query, "key": key, "value": value, "visible": visible,
         "bias": None, "lse": lse, "weights": None, "output": output, "query_positions": torch.arange(Q)[None],
@@ -111,7 +116,9 @@ def test_a_row_of_zeros_is_a_fault_of_softmax_and_none_of_a_sum() -> None:
     weights, output = rebuilt(record()).weights.float(), record().output.clone()
     weights[:, :, 0], output[:, :, 0] = 0, 0
     assert certify(record(weights=weights, output=output)).row_sum_error == 1
-    attention = SimpleNamespace(score=Product(scale=1.0), normalizer=Sum(activation="relu"))
+    attention = SimpleNamespace(
+        score=Product(scale=1.0), normalizer=Sum(activation="relu"), mixture=mixture, weighing=PLAIN
+    )
     found = certify(record(weights=weights, output=output, attention=attention))
     assert found.holds
     assert found.empty_rows == H

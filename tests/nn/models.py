@@ -99,6 +99,7 @@ def transformer(
     cross = "full" if "document" in mask or "q_length" in mask or "causal" in mask else mask
     written = "softmax" if normalizer in catalogue.READERS_ONLY else normalizer
     ahead = parse(mask).causal(length=32) is not None
+    own = {"position": "none"} if "dynamic_ntk" in position else {}  # no writer may have it
     model = {
         "d_model": 12,
         "max_length": 32,
@@ -115,7 +116,7 @@ def transformer(
         "decoder": {
             "layers": [{"repeat": layers, "share": share}] if share != "none" else layers,
             "order": read(order),
-            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)},
+            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)} | own,
             "cross_attention": {"mask": cross},
         },
     }
@@ -188,7 +189,9 @@ def transformers() -> dict[str, str]:
     found = {f"score {name}": transformer(score=score) for name, score in catalogue.SCORES.items()}
     found |= {f"normalizer {name}": transformer(normalizer=kind) for name, kind in catalogue.NORMALIZERS.items()}
     found |= {f"mask {mask}": transformer(mask=mask) for mask in catalogue.MASKS}
-    found |= {f"position {name}": transformer(position=kind) for name, kind in catalogue.POSITIONS.items()}
+    for name, kind in catalogue.POSITIONS.items():
+        mask = "causal" if name in catalogue.BACKWARD else "full"
+        found[f"position {name}"] = transformer(position=kind, mask=mask)
     found |= {f"input {name}": transformer(absolute=kind) for name, kind in catalogue.ABSOLUTE.items()}
     found |= {f"feedforward {name}": transformer(feedforward=kind) for name, kind in catalogue.FEEDFORWARDS.items()}
     found |= {f"order {name}": transformer(order=order) for name, order in catalogue.ORDERS.items()}

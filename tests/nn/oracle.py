@@ -76,8 +76,9 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         score=score_of(module.score),
         normalizer=partial(normalizer_of, module.normalizer),
         visible=visible,
-        bias=bias_of(module.position),
-        turn=turn_of(module.position),
+        bias=bias_of(module, memory.tolist()),
+        turn=turn_of(module.position, len(memory)),
+        related=related_of(module),
         steps=steps_of(module),
         joint=reference_normalizers.over_queries if module.normalizer.joins_queries else None,
     )
@@ -163,29 +164,112 @@ def normalizer_of(normalizer: Normalizer, head: int) -> Callable[[Numbers], Numb
     raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
 
 
-def bias_of(position: positions.Relative) -> Callable[[int, int, int], float] | None:
-    """What a relative position adds to the score of (query, key, head)."""
+def bias_of(module: Attention, memory: list[Numbers]) -> Callable[[int, int, int], float] | None:
+    """What a relative position adds to the logit of (query, key, head)."""
+    position, heads = module.position, module.maps
+    own = {name: parameter.tolist() for name, parameter in position.named_parameters()}
     match position:
         case positions.Alibi():
-            fixed = reference_positions.alibi_slopes(position.heads)
-            slopes = fixed if position.slopes is None else position.slopes.tolist()
+            slopes = own.get("slopes", reference_positions.alibi_slopes(heads))
             return lambda q, k, h: reference_positions.alibi(slopes[h], q, k)
         case positions.T5():
-            table = position.table.weight.tolist()
+            table = own["table.weight"]
             sizes = {"buckets": position.buckets, "max_distance": position.max_distance}
             bucket = partial(reference_positions.t5_bucket, two_sided=position.two_sided, **sizes)
             return lambda q, k, h: table[bucket(k - q)][h]
+        case positions.Kerple():
+            sizes = [math.log1p(math.exp(x)) for x in own["size"]]
+            powers = position.form == "power"
+            shapes = [2 / (1 + math.exp(-x)) if powers else math.log1p(math.exp(x)) for x in own["shape"]]
+            return lambda q, k, h: reference_positions.kerple(q - k, size=sizes[h], shape=shapes[h], form=position.form)
+        case positions.Sandwich():
+            width = 2 * len(position.rates)
+            base = position.rates[-1] ** (-width / (width - 2))
+            return lambda q, k, h: reference_positions.sandwich(q - k, h, heads=heads, width=width, base=base)
+        case positions.LogDistance():
+            hidden = {"hidden": own["hidden.weight"], "hidden_bias": own["hidden.bias"]}
+            return lambda q, k, h: reference_positions.log_distance(k - q, out=own["out.weight"][h], **hidden)
+        case positions.Forgetting():
+            weight, bias = own["gate.weight"], own["gate.bias"]
+            gates = [
+                [reference_positions.forget_gate(state, weight=weight[h], bias=bias[h]) for state in memory]
+                for h in range(heads)
+            ]
+            return lambda q, k, h: reference_positions.forgetting(gates[h], q, k)
     return None
 
 
-def turn_of(position: positions.Relative) -> Callable[[Numbers, int], Numbers] | None:
-    """How a relative position turns a query or a key at a place."""
+def turn_of(position: positions.Relative, length: int) -> Callable[[Numbers, int, str], Numbers] | None:
+    """How a relative position turns a query or a key at a place of a text of some length."""
     if not isinstance(position, positions.Rotary):
         return None
-    base = position.rates[1] ** (-position.d_rotary / 2)
-    return lambda x, at: reference_positions.rotary(
-        x, at, base=base, d_rotary=position.d_rotary, layout=position.layout
-    )
+    width = 2 * len(position.rates)
+    turn = partial(reference_positions.rotary, d_rotary=width, layout=position.layout)
+
+    def grown(x: Numbers, at: int, rates: Numbers) -> Numbers:
+        return [each * position.size for each in turn(x, at, rates=rates)[:width]] + x[width:]
+
+    def plain(x: Numbers, at: int, side: str) -> Numbers:
+        rates = position.rates
+        if isinstance(position, positions.DynamicNtk):
+            sizes = {"factor": position.factor, "original_length": position.original_length, "base": position.base}
+            rates = reference_positions.dynamic_ntk(width // 2, length=length, **sizes)
+        heat = position.heat if side == "query" else 1.0
+        return [each * heat for each in grown(x, at, rates)]
+
+    def sized(x: Numbers, at: int, side: str) -> Numbers:
+        base = position.rates[1] ** (-width / 2)
+        scale_base = math.log(0.4 / 1.4) / position.decays[0]
+        sizes = {"d_rotary": width, "base": base, "layout": position.layout, "scale_base": scale_base}
+        return reference_positions.xpos(x, at, side=side, **sizes)
+
+    def either(x: Numbers, at: int, side: str) -> Numbers:
+        """Longrope: by the length where a query looks ahead; else keys in both turns, of which a query reads one."""
+        short, long = grown(x, at, position.rates), grown(x, at, position.long)
+        if position.two_sided:
+            return long if length > position.original_length else short
+        none = [0.0] * len(x)
+        if side == "key":
+            return short + long
+        return none + long if at >= position.original_length else short + none
+
+    if isinstance(position, positions.Longrope):
+        return either
+    return sized if isinstance(position, positions.Xpos) else plain
+
+
+def related_of(module: Attention) -> reference.Related:
+    """What a relative position makes of queries and keys, with the weights of a module."""
+    position, heads, kv_heads = module.position, module.maps, module.key_heads
+    own = {name: parameter.tolist() for name, parameter in position.named_parameters()}
+    scale = getattr(module.score, "scale", 1.0)
+
+    def of_head(matrix: list[Numbers], parts: int, head: int) -> list[Numbers]:
+        rows = len(matrix) // parts
+        at = head // (heads // parts) * rows
+        return matrix[at : at + rows]
+
+    def term(h: int, q: int, query: Numbers, keys: list[Numbers], scores: Numbers, seen: list[bool]) -> Numbers:
+        match position:
+            case positions.Shaw():
+                return reference_positions.shaw(query, q, len(keys), table=own["key.weight"], scale=scale)
+            case positions.TransformerXl():
+                return reference_positions.transformer_xl(
+                    query, q, keys, of_content=own["directions.content"][h], of_position=own["directions.position"][h],
+                    map=of_head(own["map.weight"], kv_heads, h), width=position.d_model, scale=scale,
+                )  # fmt: skip
+            case positions.Disentangled():
+                return reference_positions.disentangled(
+                    query, q, keys, table=own["table.weight"], of_key=of_head(own["key.weight"], kv_heads, h),
+                    of_query=of_head(own["query.weight"], heads, h), released=position.released, scale=scale,
+                )  # fmt: skip
+        return reference_positions.cope(query, q, scores, seen, table=own["table.weight"])
+
+    def carry(q: int, weights: Numbers) -> Numbers:
+        return reference_positions.shaw_carried(weights, q, table=own["value.weight"])
+
+    kinds = (positions.Shaw, positions.TransformerXl, positions.Disentangled, positions.Cope)
+    return reference.Related(term if isinstance(position, kinds) else None, carry if "value.weight" in own else None)
 
 
 def norm_of(norm: nn.Module) -> Callable[[Numbers], Numbers]:

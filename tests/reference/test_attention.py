@@ -133,7 +133,13 @@ def test_turning_by_the_position_changes_what_is_seen_but_not_the_values():
     unit = [[1.0, 0.0], [0.0, 1.0]]
     maps = Projections(unit, unit, unit, unit)
     turned = multi_head(
-        x, x, maps, heads=1, kv_heads=1, score=lambda h, q, k, v: dot_product(q, k), turn=lambda v, n: [v[0] + n, v[1]]
+        x,
+        x,
+        maps,
+        heads=1,
+        kv_heads=1,
+        score=lambda h, q, k, v: dot_product(q, k),
+        turn=lambda v, n, side: [v[0] + n, v[1]],
     )
     expected = one_head(
         [[row[0] + n, row[1]] for n, row in enumerate(x)],

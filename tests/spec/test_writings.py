@@ -18,7 +18,7 @@ from attncli.spec.shapes import unions
 from attncli.spec.sizes import sizes_of
 from tests.spec import schemas, writings
 
-SEEDS = range(780)
+SEEDS = range(1200)
 
 
 def text_of(seed: int) -> str:

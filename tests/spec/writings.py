@@ -69,7 +69,8 @@ def _value(shape: Shape, draw: random.Random, depth: int) -> Any:
     match shape:
         case Union_(kinds=kinds):
             kind = draw.choice(list(kinds))
-            needed = {"max_length": 1024, "bound": 0.1, "path": "tokenizer.json", "keys": 3, "maximum": 32}
+            needed = {"max_length": 1024, "bound": 0.1, "path": "tokenizer.json", "max_distance": 200, "maximum": 32}
+            needed |= {"factor": 4, "original_length": 64, "keys": 3}
             inner = {
                 key: value for key, value in needed.items() if key in kinds[kind].model_fields and kind != "sample"
             }

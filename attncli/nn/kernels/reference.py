@@ -13,10 +13,9 @@ def repeat_heads(x: Tensor, heads: int) -> Tensor:
     return x if groups == heads else x.repeat_interleave(heads // groups, dim=1)
 
 
-def mix(weighing: Weighing, weights: Tensor, value: Tensor, *, dropout: float) -> Tensor:
-    """Outputs (b h q v). Dropout falls on the weights and leaves their sum alone only in the mean."""
-    kept = weighing.applied(F.dropout(weights, dropout) if dropout else weights)
-    return torch.matmul(kept.to(value.dtype), value)
+def kept(weighing: Weighing, weights: Tensor, *, dropout: float) -> Tensor:
+    """The weights that values are multiplied by. Dropout falls on them and leaves their sum alone only in the mean."""
+    return weighing.applied(F.dropout(weights, dropout) if dropout else weights)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from attncli.spec.base import Spec
 from attncli.spec.expand.branches import joined
 from attncli.spec.expand.work import Work, count, filled, union, word, words
 from attncli.spec.nodes import Mapping, Node, Scalar, derived
-from attncli.spec.positions import Rotary
+from attncli.spec.positions import Rotary, Xpos
 from attncli.spec.scores import Additive, ScaledDot
 from attncli.spec.words import listed
 
@@ -164,10 +164,14 @@ def _positioned(work: Work, node: Mapping, around: Around) -> Mapping:
         position = filled(position, "kind", around.position, around.position_why)
     position = filled(position, "kind", "rotary", "default")
     d_head = count(node.items["d_head"])
-    if word(position.items["kind"]) == "rotary" and "d_rotary" not in position.items:
+    turning = word(position.items["kind"])
+    if turning in ("rotary", "xpos") and "d_rotary" not in position.items:
         assert "d_rotary" in Rotary.model_fields
+        assert "d_rotary" in Xpos.model_fields
         if d_head is not None and d_head % 2:
-            says = f"position: rotary turns pairs of features, but a head has {d_head} ({_why(node.items['d_head'])})"
+            says = (
+                f"position: {turning} turns pairs of features, but a head has {d_head} ({_why(node.items['d_head'])})"
+            )
             where = written or _nearest(node, "d_head", "heads")
             position = position.plus("d_rotary", work.fault(where, says, "write an even d_head, or another position"))
         position = filled(position, "d_rotary", d_head, "d_head")

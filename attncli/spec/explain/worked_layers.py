@@ -1,11 +1,10 @@
-"""Worked examples of positions, heads, norms, feed-forward maps and recurrent cells."""
+"""Worked examples of heads, norms, feed-forward maps and recurrent cells."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import tanh
 from typing import Any
 
-from attncli.reference import positions
 from attncli.reference.attention import one_head
 from attncli.reference.feedforward import activation, route
 from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
@@ -17,44 +16,12 @@ from attncli.spec import feedforward as ff
 from attncli.spec.attention import MultiHead
 from attncli.spec.base import Spec, kind_of
 from attncli.spec.explain.entries import Step
+from attncli.spec.explain.worked_positions import POSITIONS
 from attncli.spec.norms import DynamicTanh, LayerNorm, RmsNorm, ScaleNorm
-from attncli.spec.positions import T5, Alibi, Rotary, Sinusoidal
 from attncli.spec.recurrent import Gru, Lstm, Rnn
 from attncli.spec.residuals import Add, DeepNorm, Gated, LayerScale, ReZero, Scaled, deepnorm
 
 TOKENS = [[1.0, 0.0, 0.5, 2.0], [0.0, 1.0, -1.0, 0.5], [1.0, 1.0, 2.0, -0.5]]
-
-
-def _rotary() -> Iterator[Step]:
-    query, key = [1.0, 0.5], [0.5, 2.0]
-    yield Step("query", query)
-    yield Step("key", key)
-    for place in (0, 1, 2):
-        yield Step(f"query at position {place}", positions.rotary(query, place))
-    for q, k in ((2, 0), (3, 1), (9, 7), (3, 0)):
-        score = dot(positions.rotary(query, q), positions.rotary(key, k))
-        yield Step(f"score of query {q} and key {k}, distance {q - k}", score)
-
-
-def _alibi() -> Iterator[Step]:
-    for heads in (4, 6):
-        yield Step(f"slopes of {heads} heads", positions.alibi_slopes(heads))
-    slope = positions.alibi_slopes(4)[0]
-    yield Step("bias of query 3 and keys 0 to 5, first of 4 heads", [positions.alibi(slope, 3, k) for k in range(6)])
-
-
-def _t5() -> Iterator[Step]:
-    offsets = [0, -1, -7, -8, -12, -16, -64, -128, -500]
-    yield Step("k - q", [float(each) for each in offsets])
-    yield Step("bucket, mask causal", [float(positions.t5_bucket(each, two_sided=False)) for each in offsets])
-    yield Step("bucket, two-sided", [float(positions.t5_bucket(each)) for each in offsets])
-    yield Step("bucket of k - q = 1, 7, 8, two-sided", [float(positions.t5_bucket(each)) for each in (1, 7, 8)])
-
-
-def _sinusoidal() -> Iterator[Step]:
-    for layout in ("interleaved", "concatenated"):
-        table = [positions.sinusoidal(place, d_model=4, layout=layout) for place in range(3)]
-        yield Step(f"positions 0, 1, 2, width 4, {layout}", table)
 
 
 def multi_head_steps() -> Iterator[Step]:
@@ -210,10 +177,7 @@ def _rnn() -> Iterator[Step]:
 
 
 LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
-    Rotary: _rotary,
-    Alibi: _alibi,
-    T5: _t5,
-    Sinusoidal: _sinusoidal,
+    **POSITIONS,
     MultiHead: multi_head_steps,
     LayerNorm: _layer_norm,
     RmsNorm: _rms_norm,

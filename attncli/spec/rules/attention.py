@@ -9,7 +9,7 @@ from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Queries, Softmax
 from attncli.spec.positions import NoPosition
 from attncli.spec.recurrent import Recurrent
-from attncli.spec.rules import sequential, steps
+from attncli.spec.rules import positions, sequential, steps
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import (
     BiasedDot,
@@ -47,6 +47,8 @@ def faults(site: Site, *, writes: bool, prompt: bool) -> Iterator[Fault]:
     if site.source is not None:
         yield from _cross(site)
     causal = writes and site.source is None
+    if site.source is None:
+        yield from positions.faults(site, writes=writes)
     yield from _mask(site, causal=causal, prompt=prompt)
 
 

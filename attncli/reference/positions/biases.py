@@ -1,26 +1,8 @@
-"""How a model knows the order of its tokens. Positions are whole numbers from 0."""
+"""Biases of the distance between a query and a key."""
 
-from math import cos, floor, log2, sin
+from math import cos, exp, floor, fsum, log, log2
 
-from attncli.reference.vectors import Vector
-
-
-def rotary(
-    x: Vector, position: float, *, base: float = 10000.0, d_rotary: int | None = None, layout: str = "half"
-) -> list[float]:
-    """Pairs of features (a, b) turned by position base^(-2i / d_rotary): (a cos - b sin, b cos + a sin).
-
-    `half` pairs feature i with i + d_rotary/2, `interleaved` 2i with 2i + 1; features from d_rotary on stay.
-    Su et al. 2021, arXiv:2104.09864, eq. 34.
-    """
-    width = len(x) if d_rotary is None else d_rotary
-    turned = list(x)
-    for i in range(width // 2):
-        one, other = (i, i + width // 2) if layout == "half" else (2 * i, 2 * i + 1)
-        angle = position * base ** (-2 * i / width)
-        turned[one] = x[one] * cos(angle) - x[other] * sin(angle)
-        turned[other] = x[other] * cos(angle) + x[one] * sin(angle)
-    return turned
+from attncli.reference.vectors import Matrix, Vector, affine, dot
 
 
 def alibi_slopes(heads: int) -> list[float]:
@@ -61,13 +43,26 @@ def t5_bucket(offset: int, *, buckets: int = 32, max_distance: int = 128, two_si
     return side + exact + far
 
 
-def sinusoidal(position: float, *, d_model: int, base: float = 10000.0, layout: str = "interleaved") -> list[float]:
-    """Waves sin(position base^(-2i / d)) and cos of the same, to be added to an embedding.
+def kerple(distance: int, *, size: float, shape: float, form: str = "logarithm") -> float:
+    """-size ln(1 + shape |d|), or -size |d|^shape. Chi et al. 2022, arXiv:2205.09921."""
+    far = abs(distance)
+    return -size * log(1 + shape * far) if form == "logarithm" else -size * far**shape
 
-    `interleaved` is sin, cos, sin, cos, … as in the paper; `concatenated` all sines, then all cosines, as in its
-    authors' code. Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+
+def sandwich(distance: int, head: int, *, heads: int, width: int = 128, base: float = 10000.0) -> float:
+    """What two sinusoidal vectors share, sum_i cos(d base^(-2i / width)), over 8 h / H for head h = 1 … H.
+
+    Chi et al. 2023, arXiv:2212.10356, and its listing. `head` counts from 0.
     """
-    angles = [position * base ** (-2 * i / d_model) for i in range(d_model // 2)]
-    if layout == "concatenated":
-        return [sin(angle) for angle in angles] + [cos(angle) for angle in angles]
-    return [wave(angle) for angle in angles for wave in (sin, cos)]
+    shared = fsum(cos(distance / base ** (2 * i / width)) for i in range(width // 2))
+    return shared / (8 * (head + 1) / heads)
+
+
+def log_distance(offset: int, *, hidden: Matrix, hidden_bias: Vector, out: Vector) -> float:
+    """16 sigmoid(out . relu(hidden x + b)), x = sign(k - q) ln(1 + |k - q|). Liu et al. 2022, arXiv:2111.09883, eq. 4.
+
+    `offset` is k - q; 16 sigmoid is in the authors' code.
+    """
+    x = log(1 + abs(offset)) * (1 if offset >= 0 else -1)
+    units = [max(0.0, each) for each in affine([x], hidden, hidden_bias)]
+    return 16 / (1 + exp(-dot(out, units)))

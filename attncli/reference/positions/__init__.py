@@ -1,0 +1,60 @@
+"""How a model knows the order of its tokens. Positions are whole numbers from 0."""
+
+from attncli.reference.positions.absolute import sinusoidal
+from attncli.reference.positions.biases import alibi, alibi_slopes, kerple, log_distance, sandwich, t5_bucket
+from attncli.reference.positions.contents import (
+    cope,
+    cope_places,
+    disentangled,
+    forget_gate,
+    forgetting,
+    shaw,
+    shaw_carried,
+    transformer_xl,
+    wave,
+)
+from attncli.reference.positions.rotary import (
+    dynamic_ntk,
+    linear,
+    llama3,
+    longrope,
+    longrope_temperature,
+    ntk,
+    plain,
+    rotary,
+    xpos,
+    xpos_size,
+    yarn,
+    yarn_temperature,
+)
+
+__all__ = [
+    "alibi",
+    "alibi_slopes",
+    "cope",
+    "cope_places",
+    "disentangled",
+    "dynamic_ntk",
+    "forget_gate",
+    "forgetting",
+    "kerple",
+    "linear",
+    "llama3",
+    "log_distance",
+    "longrope",
+    "longrope_temperature",
+    "ntk",
+    "plain",
+    "rotary",
+    "sandwich",
+    "shaw",
+    "shaw_carried",
+    "sinusoidal",
+    "t5_bucket",
+    "transformer_xl",
+    "wave",
+    "xpos",
+    "xpos_size",
+    "yarn",
+    "yarn_temperature",
+]
