@@ -19,8 +19,8 @@ WIDTHS = ("d_model", "d_head", "d_value", "d_rotary", "q_rank", "kv_rank")
 FREE = {"d_ff": 12, "d_hidden": 8, "d_embedding": 6, "channels": 4, "features": 8}
 """Widths that nothing else must divide, with the most that they keep."""
 COUNTS = {
-    "vocabulary": 23, "max_length": 32, "experts": 6, "persistent": 2, "learned_tokens": 2, "floor": 2, "keys": 3,
-    "maximum": 4, "ramp": 3,
+    "vocabulary": 23, "max_length": 32, "experts": 6, "active": 2, "groups": 2, "active_groups": 1, "persistent": 2,
+    "learned_tokens": 2, "floor": 2, "keys": 3, "maximum": 4, "ramp": 3,
 }  # fmt: skip
 """Numbers, with the most that they keep."""
 LAYERS = 2
@@ -44,7 +44,7 @@ def shrunk(spec: Plain) -> Plain:
     readers += [one for one in model.get("stacks", {}).values() if isinstance(one, dict)]
     if not any("max_length" in one for one in (model, *readers)):
         model["max_length"] = COUNTS["max_length"]
-    counted = any(key == "heads" for key, _ in _leaves(kept))
+    own = {key: value for key, value in kept.get("model", {}).items() if key not in ("encoder", "decoder", "stacks")}
     for one in readers:
         if one.get("kind", model.get("kind")) == "recurrent":
             continue
@@ -53,6 +53,7 @@ def shrunk(spec: Plain) -> Plain:
         width = one.get("d_model", model.get("d_model"))
         if width is None:
             width = one["d_model"] = 256 // divisor
+        counted = any(key == "heads" for key, _ in _leaves([own, one]))
         if not counted:  # the number of heads follows from the width, and is to stay
             written = one.get("attention", {})
             given = written if isinstance(written, dict) else {"kind": written}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch import Tensor
 
 from attncli.nn.model import Model
 from attncli.streams import stream
@@ -41,6 +42,9 @@ NAMES = {
     r"model\.layers\.(\d+)\.mlp\.up_proj\.weight": r"decoder.layers.\1.feedforward.body.hidden.weight",
     r"model\.layers\.(\d+)\.mlp\.gate_proj\.weight": r"decoder.layers.\1.feedforward.body.gate.weight",
     r"model\.layers\.(\d+)\.mlp\.down_proj\.weight": r"decoder.layers.\1.feedforward.body.output.weight",
+    r"model\.layers\.(\d+)\.mlp\.(?:gate|router)\.(\w+)": r"decoder.layers.\1.feedforward.body.router.map.\2",
+    r"model\.layers\.\d+\.mlp\.experts\.\w+": "experts",
+    r"model\.layers\.(\d+)\.self_attn\.sinks": r"decoder.layers.\1.attention.body.weighing.sink.logit",
 }
 PRE = {
     r"model\.layers\.(\d+)\.input_layernorm\.weight": r"decoder.layers.\1.attention.norm.weight",
@@ -100,6 +104,19 @@ model:
 """,
         OUTPUT,
     ),
+    "gemma-2": Case(
+        "Gemma2",
+        {"sliding_window": 4, "query_pre_attn_scalar": 8, "attn_logit_softcapping": 2.0,
+         "final_logit_softcapping": 3.0, "layer_types": ["sliding_attention", "full_attention"]},
+        """
+model:
+  decoder:
+    {d_model: 24, max_length: 64, dropout: 0, input: {scale: sqrt_d_model}, feedforward: {kind: geglu_tanh, d_ff: 40},
+     attention: {heads: 4, kv_heads: 2, d_head: 8, soft_cap: 2}, norm: {gain: one_plus}, norm_place: sandwich,
+     layers: [{attention: {mask: causal & window(before=3)}}, {repeat: 1}]}
+""",
+        SANDWICH,
+    ),
     "gemma-3": Case(
         "Gemma3",
         {"sliding_window": 4, "query_pre_attn_scalar": 8, "layer_types": ["sliding_attention", "full_attention"],
@@ -115,6 +132,48 @@ model:
 """,
         SANDWICH,
     ),
+    "mixtral": Case(
+        "Mixtral",
+        {"tie_word_embeddings": False, "num_local_experts": 5, "num_experts_per_tok": 2},
+        """
+model:
+  tie_embeddings: none
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, norm: {epsilon: 1e-5},
+            attention: {heads: 4, kv_heads: 2, d_head: 8, position: {base: 1000000}},
+            feedforward: {kind: experts, experts: 5, active: 2, expert: {d_ff: 40}}}
+""",
+        PRE,
+    ),
+    "olmoe": Case(
+        "Olmoe",
+        {"tie_word_embeddings": False, "num_experts": 5, "num_experts_per_tok": 2, "num_attention_heads": 3,
+         "num_key_value_heads": 3, "rms_norm_eps": 1e-5},
+        """
+model:
+  tie_embeddings: none
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, norm: {epsilon: 1e-5},
+            attention: {heads: 3, qk_norm: {kind: rms_norm, over: projection, epsilon: 1e-5}},
+            feedforward: {kind: experts, experts: 5, active: 2, expert: {d_ff: 40}, router: {normalize: all}}}
+""",
+        PRE,
+    ),
+    "gpt-oss": Case(
+        "GptOss",
+        {"tie_word_embeddings": False, "num_local_experts": 5, "num_experts_per_tok": 2, "rms_norm_eps": 1e-5,
+         "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "swiglu_limit": 0.7,
+         "rope_parameters": {"rope_type": "default", "rope_theta": 150000.0}},
+        """
+model:
+  tie_embeddings: none
+  decoder:
+    {d_model: 24, max_length: 64, bias: true, norm: {epsilon: 1e-5}, dropout: 0,
+     attention: {heads: 4, kv_heads: 2, d_head: 8, sink: learned, position: {base: 150000}},
+     feedforward: {kind: experts, experts: 5, active: 2, router: {bias: true},
+                   expert: {d_ff: 40, clamp: 0.7, slope: 1.702, up_offset: 1}},
+     layers: [{attention: {mask: causal & window(before=3)}}, {repeat: 1}]}
+""",
+        PRE,
+    ),
 }  # fmt: skip
 every_case = pytest.mark.parametrize("name", CASES)
 
@@ -127,9 +186,32 @@ def pair(name: str) -> tuple[Any, Model]:
     case = CASES[name]
     config = getattr(transformers, f"{case.theirs}{'Text' * (case.theirs == 'Gemma3')}Config")
     other = shaken(getattr(transformers, f"{case.theirs}ForCausalLM")(config(**SIZES | case.config)), 0.4)
-    ours = built(TOP + case.spec)
-    copy(renamed(other, NAMES | case.norms), ours)
+    head = "task: {kind: language_model, output: {soft_cap: 3}}" if name == "gemma-2" else "task: language_model"
+    ours = built(TOP.replace("task: language_model", head) + case.spec)
+    weights = renamed(other, NAMES | case.norms)
+    if weights.pop("experts", None) is not None:
+        weights |= experts(other)
+    copy(weights, ours)
     return other, ours
+
+
+def experts(theirs: Any) -> dict[str, Tensor]:
+    """Maps of experts that lie in one tensor; those of gpt-oss are transposed, and their rows go by turns."""
+    found = {}
+    for number, layer in enumerate(theirs.model.layers):
+        stacked = dict(layer.mlp.experts.named_parameters())
+        turns = "gate_up_proj_bias" in stacked
+        for index in range(len(stacked["down_proj"])):
+            ours = f"decoder.layers.{number}.feedforward.body.experts.{index}"
+            both, down = stacked["gate_up_proj"][index], stacked["down_proj"][index]
+            if turns:
+                bias = stacked["gate_up_proj_bias"][index]
+                found |= {f"{ours}.gate.bias": bias[::2], f"{ours}.hidden.bias": bias[1::2]}
+                found[f"{ours}.output.bias"] = stacked["down_proj_bias"][index]
+            gate, hidden = (both.T[::2], both.T[1::2]) if turns else both.chunk(2)
+            found |= {f"{ours}.gate.weight": gate, f"{ours}.hidden.weight": hidden}
+            found[f"{ours}.output.weight"] = down.T if turns else down
+    return found
 
 
 @every_case

@@ -1,4 +1,4 @@
-"""ModernBERT and BART of transformers with their weights copied: logits and gradients, to 1e-5 in float32."""
+"""ModernBERT, ALBERT, T5 and BART of transformers with their weights copied: logits and gradients, to 1e-5, float32."""
 
 from functools import cache
 from typing import Any
@@ -24,6 +24,26 @@ model:
               {attention: {norm: none}},
               {repeat: 2, attention: {mask: window(around=2), position: {base: 10}}},
               {repeat: 1}]}
+tokenizer: {kind: unigram, vocabulary: 41}
+"""
+
+ALBERT = """
+name: albert
+task: {kind: masked_language_model,
+       output: {bias: true, transform: {activation: gelu_tanh, norm: &norm {kind: layer_norm, epsilon: 1e-12}}}}
+model:
+  norm: *norm
+  encoder: {d_model: 24, max_length: 32, input: {position: learned, d_embedding: 8, norm: *norm}, attention: {heads: 3},
+            feedforward: {kind: gelu_tanh, d_ff: 20}, norm_place: post, bias: true, layers: [{repeat: 3, share: all}]}
+tokenizer: {kind: unigram, vocabulary: 41}
+"""
+
+T5 = """
+name: t5
+task: {kind: seq2seq, label_smoothing: 0, output: {scale: inverse_sqrt_d_model}}
+model:
+  {d_model: 24, max_length: 32, attention: {heads: 3, score: dot, position: {kind: t5, buckets: 8, max_distance: 10}},
+   feedforward: {kind: relu, d_ff: 40}, encoder: {layers: 2}, decoder: {layers: 2}}
 tokenizer: {kind: unigram, vocabulary: 41}
 """
 
@@ -77,6 +97,64 @@ def modernbert() -> tuple[Any, Model]:
     return other, carried(found | weights, MODERNBERT)
 
 
+def albert() -> tuple[Any, Model]:
+    from transformers import AlbertConfig, AlbertForMaskedLM
+
+    config = AlbertConfig(
+        vocab_size=41, hidden_size=24, embedding_size=8, intermediate_size=20, num_hidden_layers=3,
+        num_attention_heads=3, max_position_embeddings=32, hidden_act="gelu_new", **IDS,
+    )  # fmt: skip
+    other = shaken(AlbertForMaskedLM(config), 0.5)
+    layer = r"albert\.encoder\.albert_layer_groups\.0\.albert_layers\.0\."
+    found = renamed(other, {
+        r"albert\.embeddings\.word_embeddings\.weight": "encoder.input.embedding.weight",
+        r"albert\.embeddings\.position_embeddings\.weight": "encoder.input.position.table.weight",
+        r"albert\.embeddings\.token_type_embeddings\.weight": "segments",
+        r"albert\.embeddings\.LayerNorm\.(\w+)": r"encoder.input.norm.\1",
+        r"albert\.encoder\.embedding_hidden_mapping_in\.(\w+)": r"encoder.input.map.\1",
+        layer + r"attention\.(query|key|value)\.(\w+)": r"encoder.layers.0.attention.body.\1.\2",
+        layer + r"attention\.dense\.(\w+)": r"encoder.layers.0.attention.body.output.\1",
+        layer + r"attention\.LayerNorm\.(\w+)": r"encoder.layers.0.attention.norm.\1",
+        layer + r"ffn\.(\w+)": r"encoder.layers.0.feedforward.body.hidden.\1",
+        layer + r"ffn_output\.(\w+)": r"encoder.layers.0.feedforward.body.output.\1",
+        layer + r"full_layer_layer_norm\.(\w+)": r"encoder.layers.0.feedforward.norm.\1",
+        r"predictions\.bias": "head.output.bias",
+        r"predictions\.dense\.(\w+)": r"head.transform.map.\1",
+        r"predictions\.LayerNorm\.(\w+)": r"head.transform.norm.\1",
+    })  # fmt: skip
+    # every text is of segment 0, so the row of that segment belongs to each position
+    table = found["encoder.input.position.table.weight"] + found.pop("segments")[0]
+    return other, carried(found | {"encoder.input.position.table.weight": table}, ALBERT)
+
+
+def t5() -> tuple[Any, Model]:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    config = T5Config(
+        vocab_size=41, d_model=24, d_kv=8, d_ff=40, num_layers=2, num_heads=3, relative_attention_num_buckets=8,
+        relative_attention_max_distance=10, **IDS,
+    )  # fmt: skip
+    other = shaken(T5ForConditionalGeneration(config), 0.7)
+    rules = {
+        r"shared\.weight": "encoder.input.embedding.weight",
+        r"(encoder|decoder)\.final_layer_norm\.weight": r"\1.final_norm.weight",
+        r"(encoder|decoder)\.block\.0\.layer\.0\.SelfAttention\.relative_attention_bias\.weight":
+            r"\1.layers.0.attention.body.position.table.weight",
+    }  # fmt: skip
+    branches = {
+        ("encoder", 0): "attention", ("encoder", 1): "feedforward", ("decoder", 0): "attention",
+        ("decoder", 1): "cross_attention", ("decoder", 2): "feedforward",
+    }  # fmt: skip
+    maps = {"q": "query", "k": "key", "v": "value", "o": "output", "wi": "hidden", "wo": "output"}
+    for (stack, place), ours in branches.items():
+        layer = rf"{stack}\.block\.(\d+)\.layer\.{place}\."
+        rules[layer + r"layer_norm\.weight"] = rf"{stack}.layers.\1.{ours}.norm.weight"
+        for theirs_, name in maps.items():
+            if (name == "hidden" or theirs_ == "wo") == (ours == "feedforward"):
+                rules[layer + rf"\w+\.{theirs_}\.weight"] = rf"{stack}.layers.\1.{ours}.body.{name}.weight"
+    return other, carried(renamed(other, rules), T5)
+
+
 def bart() -> tuple[Any, Model]:
     from transformers import BartConfig, BartForConditionalGeneration
 
@@ -111,7 +189,7 @@ def carried(weights: dict[str, Tensor], text: str) -> Model:
     return ours
 
 
-MODELS = {"modernbert": modernbert, "bart": bart}
+MODELS = {"modernbert": modernbert, "albert": albert, "t5": t5, "bart": bart}
 
 
 @cache
@@ -123,7 +201,7 @@ def texts(name: str) -> tuple[dict[str, Tensor], Batch, Tensor]:
     """What they read, what we read, and the places that have a token."""
     text = stream(TEXTS, pad=0)
     asked = {"input_ids": text.values, "attention_mask": text.real.long()}
-    if name == "modernbert":
+    if name in ("modernbert", "albert"):
         return asked, {"text": text}, text.real
     target = stream(TARGETS, pad=0)
     asked |= {"decoder_input_ids": target.values}
@@ -143,7 +221,7 @@ def test_logits_and_gradients_of_padded_texts(name):
     torch.testing.assert_close(ours_slope / slope.abs().max(), slope / slope.abs().max(), **TOLERANCE)
 
 
-@pytest.mark.parametrize("name", ["bart"])
+@pytest.mark.parametrize("name", ["t5", "bart"])
 @torch.no_grad()
 def test_writing_with_a_cache(name):
     """A start, then token by token, beside sources of unlike length."""

@@ -19,19 +19,23 @@ HELD = [law for law in LAWS if law.name in ("causality", "cache", "padding")]
 
 TRANSFORMERS = "the model of that name in transformers 5, built with the published sizes"
 COUNTS = {
+    "albert-base": (11_221_680, TRANSFORMERS),
     "bart-base": (139_420_416, TRANSFORMERS),
     "bigbird-base": (128_111_286, TRANSFORMERS),
     "bloom-560m": (559_214_592, TRANSFORMERS),
     "falcon-7b": (6_921_720_704, TRANSFORMERS),
+    "gemma-2-9b": (9_241_705_984, TRANSFORMERS),
     "gemma-2b": (2_506_172_416, TRANSFORMERS),
     "gemma-3-1b": (999_885_952, TRANSFORMERS),
     "gpt-j-6b": (6_050_882_784, TRANSFORMERS),
     "llama-2-7b": (6_738_415_616, TRANSFORMERS),
     "longformer-base": (148_711_257, TRANSFORMERS),
     "mistral-7b": (7_241_732_096, TRANSFORMERS),
+    "mixtral-8x7b": (46_702_792_704, TRANSFORMERS),
     "modernbert-base": (149_655_232, TRANSFORMERS),
     "nemotron-4-15b": (15_628_775_424, TRANSFORMERS),
     "olmo-2-7b": (7_298_617_344, TRANSFORMERS),
+    "olmoe-1b-7b": (6_919_161_856, TRANSFORMERS),
     "opt-125m": (125_239_296, TRANSFORMERS),
     "phi-2": (2_779_683_840, TRANSFORMERS),
     "pointer-generator": (21_501_265, "arXiv:1704.04368, section 5: 21,499,600, 1,153 more and 512 more"),
@@ -45,6 +49,7 @@ COUNTS = {
 """Parameters as published, and where."""
 
 APART = {
+    "albert-base": -2 * 128,  # vectors of segments
     "bart-base": -2 * 2 * 768,  # a table of positions begins at 2, in each stack
     "bigbird-base": -(768 * 768 + 768) - 2 * 768,  # a pooler that nobody reads, two vectors of segments
     # projections of global rows, a table that begins at 2, a vector of segments
