@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--resolved", is_flag=True, help="Print the spec with every default, each with its reason.")
 @click.option("--blame", metavar="KEY", help="Say where the value of a key comes from.")
 @click.option("--mask", metavar="[ADDRESS]", is_flag=False, flag_value="",
-              help="Draw the masks, or that of one attention.")  # fmt: skip
+              help="Draw the masks, or that of one attention; with --out FILE.svg as a picture.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the graph as JSON.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write freshly initialised weights to a safetensors file.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True,
@@ -34,6 +34,8 @@ def build(
     """
     asked = {"--validate-only": validate_only, "--resolved": resolved, "--blame": blame is not None,
              "--mask": mask is not None, "--json": as_json, "--out": out is not None}  # fmt: skip
+    if mask is not None and out is not None:
+        asked["--out"] = False  # the picture of the masks
     if len(given := [flag for flag, is_given in asked.items() if is_given]) > 1:
         raise click.UsageError(f"{' and '.join(given)} show different things: give one of them")
     from attncli.cli.terminal import log
@@ -50,16 +52,26 @@ def build(
         for row in loaded.blame(blame):
             click.echo(f"{row.key}: {row.value}  # {row.why}")
     elif mask is not None:
-        _draw_masks(loaded, mask)
+        _draw_masks(loaded, mask, out)
     elif out is not None:
         _write_weights(loaded, out)
     else:
         _print_graph(loaded, device, as_json)
 
 
-def _draw_masks(loaded: "Loaded", address: str) -> None:
+def _draw_masks(loaded: "Loaded", address: str, out: Path | None) -> None:
+    from attncli.cli.terminal import refuse_unwritable
+    from attncli.profiling.mask_pictures import svg_of
     from attncli.profiling.masks import drawings
 
+    if out is not None:
+        if out.suffix != ".svg":
+            raise click.UsageError(f"--mask --out {out}: masks are drawn as .svg")
+        refuse_unwritable("--out", out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(svg_of(loaded.run, address), encoding="utf-8")
+        click.echo(f"{out}: the masks of {loaded.run.name}")
+        return
     for line in drawings(loaded.run, address):
         click.echo(line)
 

@@ -129,6 +129,15 @@ def test_blame_says_where_a_value_comes_from(spec):
     assert "did you mean 'd_model'?" in result.stderr
 
 
+def test_masks_are_a_picture(spec, tmp_path):
+    picture = tmp_path / "new" / "masks.svg"
+    assert build(spec, "--mask", "--out", str(picture)).stdout == f"{picture}: the masks of small\n"
+    assert "decoder.attention of layers 0-1" in picture.read_text()
+    result = build(spec, "--mask", "decoder.1.attention", "--out", str(tmp_path / "masks.png"))
+    assert result.exit_code == 2
+    assert "masks are drawn as .svg" in result.stderr
+
+
 def test_masks_are_drawn(spec):
     said = build(spec, "--mask").stdout
     assert "decoder.attention of layers 0-1" in said

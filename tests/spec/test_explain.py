@@ -12,6 +12,7 @@ from attncli.spec.explain.notes import NOTES
 from attncli.spec.explain.topics import known
 from attncli.spec.explain.worked_layers import LAYERS
 from attncli.spec.explain.worked_scores import KEYS, NORMALIZERS, QUERY, ROW, SCORES
+from attncli.spec.masks.predicates import PREDICATES
 from attncli.spec.shapes import records
 
 
@@ -198,3 +199,11 @@ def test_text_has_a_line_for_every_number_of_the_example():
         for number in step.value if isinstance(step.value, list) else [step.value]:
             if isinstance(number, float):
                 assert f"{number:.4f}" in text
+
+
+@pytest.mark.parametrize("word", PREDICATES)
+def test_every_predicate_is_drawn_where_positions_alone_decide(word):
+    (entry,) = explain(word)
+    assert bool(entry.drawing) == (word not in ("same", "neighbourhood"))
+    if word == "prefix":
+        assert entry.drawing[-1].split() == ["11", "████········"]

@@ -13,6 +13,8 @@ from attncli.spec.masks.rules import mask_faults
 
 WHERE = "model.attention.mask"
 LENGTH = 12
+PROMPT = 4
+"""Tokens of the prompt of the rows that are drawn."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def examine(text: str, *, length: int, heads: int | None = None) -> MaskReport:
         length,
         several,
         _drawings(mask, length, several),
-        mask.visible(length, heads=several),
+        mask.with_prefix(min(PROMPT, length)).visible(length, heads=several),
         several * length**2,
         mask.causal(length=max(length, 256), heads=several),
         mask.empty_rows(length, heads=several),
@@ -54,6 +56,7 @@ def examine(text: str, *, length: int, heads: int | None = None) -> MaskReport:
 
 
 def _drawings(mask: Mask, length: int, heads: int) -> dict[str, list[str]]:
+    mask = mask.with_prefix(min(PROMPT, length))
     if "h" not in mask.names:
         return {"": mask.picture(length)}
     alike: dict[tuple[str, ...], list[int]] = {}
@@ -93,9 +96,10 @@ def of_predicate(word: str) -> Entry:
     """One predicate, drawn."""
     predicate = PREDICATES[word]
     text = f"{usage(predicate)}: {predicate.summary}\n{' '.join((predicate.__doc__ or '').split())}"
-    amounts = {"window": "window(before=3, after=1)", "same": ""}
+    amounts = {"window": "window(before=3, after=1)", "random_blocks": "random_blocks(count=2, size=2, seed=0)"}
     sample = amounts.get(word, f"{word}(3)" if predicate.parameters() else word)
-    drawing = (sample, *parse(sample).picture(LENGTH)) if sample else ()
+    drawn = None if predicate is Same else parse(sample).with_prefix(PROMPT)
+    drawing = (sample, *drawn.picture(LENGTH)) if drawn is not None and drawn.positional else ()
     return Entry(word, "a predicate of masks", WHERE, chinese_of(word), text, drawing=drawing)
 
 
