@@ -72,6 +72,20 @@ class Case(NamedTuple):
 
 
 CASES = {
+    "llama-3": Case(
+        "Llama",
+        {"tie_word_embeddings": False, "rms_norm_eps": 1e-5, "rope_parameters": {
+            "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 16}},
+        """
+model:
+  tie_embeddings: none
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, feedforward: {d_ff: 40}, norm: {epsilon: 1e-5},
+            attention: {heads: 4, kv_heads: 2, d_head: 8, position: {base: 500, scaling:
+                        {kind: llama3, factor: 8, low: 1, high: 4, original_length: 16}}}}
+""",
+        PRE,
+    ),
     "mistral": Case(
         "Mistral",
         {"tie_word_embeddings": False, "sliding_window": 4},
@@ -161,13 +175,16 @@ model:
         "GptOss",
         {"tie_word_embeddings": False, "num_local_experts": 5, "num_experts_per_tok": 2, "rms_norm_eps": 1e-5,
          "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "swiglu_limit": 0.7,
-         "rope_parameters": {"rope_type": "default", "rope_theta": 150000.0}},
+         "rope_parameters": {
+             "rope_type": "yarn", "rope_theta": 150.0, "factor": 4.0, "beta_fast": 8.0, "beta_slow": 1.0,
+             "truncate": False, "original_max_position_embeddings": 16}},
         """
 model:
   tie_embeddings: none
   decoder:
     {d_model: 24, max_length: 64, bias: true, norm: {epsilon: 1e-5}, dropout: 0,
-     attention: {heads: 4, kv_heads: 2, d_head: 8, sink: learned, position: {base: 150000}},
+     attention: {heads: 4, kv_heads: 2, d_head: 8, sink: learned, position: {base: 150, scaling:
+                {kind: yarn, factor: 4, original_length: 16, beta_fast: 8, ramp: exact}}},
      feedforward: {kind: experts, experts: 5, active: 2, router: {bias: true},
                    expert: {d_ff: 40, clamp: 0.7, slope: 1.702, up_offset: 1}},
      layers: [{attention: {mask: causal & window(before=3)}}, {repeat: 1}]}

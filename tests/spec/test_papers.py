@@ -23,12 +23,15 @@ COUNTS = {
     "bart-base": (139_420_416, TRANSFORMERS),
     "bigbird-base": (128_111_286, TRANSFORMERS),
     "bloom-560m": (559_214_592, TRANSFORMERS),
+    "deberta-base": (139_244_121, TRANSFORMERS),
     "falcon-7b": (6_921_720_704, TRANSFORMERS),
     "gemma-2-9b": (9_241_705_984, TRANSFORMERS),
     "gemma-2b": (2_506_172_416, TRANSFORMERS),
     "gemma-3-1b": (999_885_952, TRANSFORMERS),
+    "gpt-oss-20b": (20_914_757_184, TRANSFORMERS),
     "gpt-j-6b": (6_050_882_784, TRANSFORMERS),
     "llama-2-7b": (6_738_415_616, TRANSFORMERS),
+    "llama-3.1-8b": (8_030_261_248, TRANSFORMERS),
     "longformer-base": (148_711_257, TRANSFORMERS),
     "mistral-7b": (7_241_732_096, TRANSFORMERS),
     "mixtral-8x7b": (46_702_792_704, TRANSFORMERS),
@@ -52,6 +55,7 @@ APART = {
     "albert-base": -2 * 128,  # vectors of segments
     "bart-base": -2 * 2 * 768,  # a table of positions begins at 2, in each stack
     "bigbird-base": -(768 * 768 + 768) - 2 * 768,  # a pooler that nobody reads, two vectors of segments
+    "deberta-base": -12 * 768,  # biases of the maps that make queries of positions
     # projections of global rows, a table that begins at 2, a vector of segments
     "longformer-base": -12 * 3 * (768 * 768 + 768) - 2 * 768 - 768,
     "opt-125m": -2 * 768,  # the table of positions begins at 2
