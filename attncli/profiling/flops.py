@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from attncli.profiling.flops_positions import Placed, placed, widens
 from attncli.spec import scores, tasks
 from attncli.spec.attention import CrossAttention, MultiHead
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
@@ -148,7 +149,9 @@ def _attention_work(
     maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
     maps += pairs.queries * heads * value * d_output * ("output" in projections)
-    a_query, a_key, a_pair = _score(part.score, ask, read, value)
+    a_query, a_key, a_pair = _score(part.score, ask, read * widens(part), value)
+    position = _placed(part, d_query, ask, read, value, pairs)
+    maps += position.row
     maps += heads * each * (pairs.queries * a_query + pairs.new_keys * a_key)
     maps += pairs.queries * heads * part.persistent * (each * a_pair + value)
     maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
@@ -159,7 +162,16 @@ def _attention_work(
     if isinstance(part.score, (scores.Location, scores.Synthesizer)):
         # all places of the table are scored for each query, whatever the mask shows
         return _scaled(address, 2 * batch, maps, pairs, value)
-    return _scaled(address, 2 * batch, maps, pairs, each * a_pair + value)
+    work = _scaled(address, 2 * batch, maps, pairs, each * a_pair + value)
+    return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
+
+
+def _placed(part: MultiHead, d_model: int, ask: int, read: int, value: int, pairs: _Pairs) -> Placed:
+    keys = pairs.dense // (part.heads * pairs.queries)
+    return placed(
+        part, d_model=d_model, ask=ask, read=read, value=value, queries=pairs.queries, keys=keys,
+        new_keys=pairs.new_keys,
+    )  # fmt: skip
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:

@@ -74,4 +74,25 @@ RECURRENT = {
     "over_transformer": seq2seq("max_length: 11, encoder: {d_model: 24, layers: 1}, "
                                 "decoder: {kind: recurrent, d_hidden: 12, cross_attention: {score: additive}}"),
 }  # fmt: skip
-ALL = TRANSFORMERS | POOLED | RECURRENT
+
+
+def placed(position: str) -> str:
+    attention = f"{{kernel: reference, heads: 4, kv_heads: 2, position: {position}}}"
+    model = f"{{{SIZES}, attention: {attention}, decoder: {{layers: 2}}}}"
+    return f"name: x\ntask: language_model\ntokenizer: bytes\nmodel: {model}"
+
+
+PLACED = {
+    "shaw": placed("{kind: shaw, max_distance: 2}"),
+    "shaw_keys": placed("{kind: shaw, max_distance: 9, on: keys}"),
+    "transformer_xl": placed("transformer_xl"),
+    "disentangled": placed("{kind: disentangled, max_distance: 3}"),
+    "released": placed("{kind: disentangled, max_distance: 3, key_distance: released}"),
+    "cope": placed("{kind: cope, maximum: 3}"),
+    "forgetting": placed("forgetting"),
+    "log_distance": placed("{kind: log_distance, d_hidden: 7}"),
+    "longrope": placed("{kind: rotary, scaling: {kind: longrope, factor: 2, original_length: 4, "
+                       "short: [1, 1, 1], long: [2, 2, 2]}}"),
+}  # fmt: skip
+"""Positions; a step of training makes no gradient of the distances themselves, so it is less than three times this."""
+ALL = TRANSFORMERS | POOLED | RECURRENT | PLACED
