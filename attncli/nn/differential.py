@@ -64,14 +64,14 @@ def start_of(attention: spec.Differential, *, depth: int) -> float:
     return 0.8 - 0.6 * math.exp(-0.3 * depth) if attention.start == "by_depth" else attention.start
 
 
-def build_difference(attention: spec.MultiHead, *, depth: int) -> Difference | None:
+def build_difference(attention: spec.AnyAttention, *, depth: int) -> Difference | None:
     """The step that takes the maps of a head together; None where a head has one."""
     if not isinstance(attention, spec.Differential):
         return None
     return Difference(d_head=attention.d_head, start=start_of(attention, depth=depth), pairs=attention.pairs)
 
 
-def build_settled(attention: spec.MultiHead, norm: nn.Module, *, depth: int) -> nn.Module:
+def build_settled(attention: spec.AnyAttention, norm: nn.Module, *, depth: int) -> nn.Module:
     """The context norm with the factor that belongs to it."""
     if not isinstance(attention, spec.Differential):
         return norm

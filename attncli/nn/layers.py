@@ -12,13 +12,14 @@ from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import KeyValue
 from attncli.nn.experts import Experts, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
+from attncli.nn.latent import build_latent
 from attncli.nn.norms import build_norm
 from attncli.nn.placing import place_of
 from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
 from attncli.spec.feedforward import Experts as ExpertsSpec
 from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
@@ -234,27 +235,27 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
     for each in layer.placed():
         child = each.branch if each.place == 0 else f"{each.branch}__{each.place}"
         step = steps.setdefault(each.step, {})
-        if not isinstance(each.part, (MultiHead, FeedforwardKind)):
+        if not isinstance(each.part, (*ATTENTIONS, FeedforwardKind)):
             step[child] = build_norm(each.part, width=around.d_model)
             continue
         if isinstance(each.part, CrossAttention):
             sources[child] = each.part.stack
         part = each.part
-        if isinstance(part, MultiHead) and part.kv_from is not None:
+        if isinstance(part, ATTENTIONS) and part.kv_from is not None:
             lenders[child] = part.kv_from
-        if isinstance(part, MultiHead) and child == "attention" and around.leads:
+        if isinstance(part, ATTENTIONS) and child == "attention" and around.leads:
             part = part.model_copy(update={"value_residual": "none"})
         body = _build_body(part, around)
         if isinstance(body, (Attention, Experts)):
             body.address = f"{around.address}.{each.address}"
-        if isinstance(body, Attention) and isinstance(part, MultiHead):
+        if isinstance(body, Attention) and isinstance(part, ATTENTIONS):
             body.mask = part.mask.of_layer(around.index)
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
     return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 
 
 def _build_branch(
-    part: MultiHead | FeedforwardSpec, body: Body, around: Around, *, beside: bool, own_norm: bool
+    part: AnyAttention | FeedforwardSpec, body: Body, around: Around, *, beside: bool, own_norm: bool
 ) -> Branch:
     """`beside` another, a branch enters through that one's norm, unless it has its own, and adds plainly."""
     place, norm = part.norm_place, part.norm
@@ -276,14 +277,16 @@ def _build_branch(
     )
 
 
-def _build_body(part: MultiHead | FeedforwardSpec, around: Around) -> Body:
+def _build_body(part: AnyAttention | FeedforwardSpec, around: Around) -> Body:
     d_model = around.d_model
     if isinstance(part, ExpertsSpec):
         return build_experts(part, d_model=d_model)
-    if not isinstance(part, MultiHead):
+    if not isinstance(part, ATTENTIONS):
         return build_feedforward(part, d_model=d_model)
     memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
     position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
+    if isinstance(part, Latent):
+        return build_latent(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)
     return build_attention(
         part, d_query=d_model, d_memory=memory, d_output=d_model, position=position, depth=around.index
     )

@@ -59,21 +59,22 @@ def distances_in(view: View) -> Callable[[], Distances]:
     return lambda: view.once("distances", lambda: distances_of(view.query_positions, view.key_positions))
 
 
-def place_of(attention: spec.MultiHead, *, d_model: int) -> Place:
+def place_of(attention: spec.AnyAttention, *, d_model: int) -> Place:
     """What a relative position takes from its attention, which asks and reads states of one width."""
     heads, kv_heads = attention.heads * attention.maps_a_head, attention.kv_heads * attention.maps_a_head
+    wide = attention.d_head + (attention.d_rotary if isinstance(attention, spec.Latent) else 0)
     return Place(
         heads=heads,
         kv_heads=kv_heads,
         d_model=d_model,
-        d_query=attention.d_head if attention.maps("query") else d_model // heads,
-        d_key=attention.d_head if attention.maps("key") else d_model // kv_heads,
+        d_query=wide if attention.maps("query") else d_model // heads,
+        d_key=wide if attention.maps("key") else d_model // kv_heads,
         d_value=attention.d_value if attention.maps("value") else d_model // attention.kv_heads,
         two_sided=attention.mask.causal() is not None,
     )
 
 
-def build_position(attention: spec.MultiHead, *, d_model: int) -> Relative:
+def build_position(attention: spec.AnyAttention, *, d_model: int) -> Relative:
     """The module of an attention's relative position, which shares nothing with others."""
     place = place_of(attention, d_model=d_model)
     return build_relative(attention.position, place=place, common=build_common(attention.position, place=place))

@@ -11,7 +11,7 @@ from attncli.nn.differential import build_settled
 from attncli.nn.norms import build_norm
 from attncli.spec import norms
 from attncli.spec import steps as spec
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import AnyAttention
 
 
 class OverHeads(nn.Module):
@@ -177,7 +177,7 @@ def build_v_norm(norm: norms.Norm, *, kv_heads: int, width: int) -> nn.Module:
     return EachHead(norms=[build_norm(norm, width=width) for _ in range(kv_heads)])
 
 
-def build_ending(attention: MultiHead, *, width: int, depth: int) -> Ending:
+def build_ending(attention: AnyAttention, *, width: int, depth: int) -> Ending:
     """What follows the mixtures of an attention in layer `depth`."""
     learned = attention.head_scale == "learned"
     scale = HeadScale(heads=attention.heads) if learned else nn.Identity()
@@ -185,7 +185,7 @@ def build_ending(attention: MultiHead, *, width: int, depth: int) -> Ending:
     return Ending(norm=norm, scale=scale)
 
 
-def build_gate(attention: MultiHead, *, d_query: int, width: int) -> Gate | None:
+def build_gate(attention: AnyAttention, *, d_query: int, width: int) -> Gate | None:
     """The gate of an attention; None where there is none."""
     if attention.gate == "none":
         return None
@@ -214,7 +214,7 @@ def build_select(select: spec.Select, *, ahead: int) -> Top | None:
             assert_never(select)
 
 
-def build_persistent(attention: MultiHead, *, d_key: int, d_value: int) -> Persistent | None:
+def build_persistent(attention: AnyAttention, *, d_key: int, d_value: int) -> Persistent | None:
     """The learned keys and values; None where there are none."""
     number, kv_heads = attention.persistent, attention.kv_heads
     if not number:

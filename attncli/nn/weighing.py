@@ -119,7 +119,7 @@ class Weighing(nn.Module):
         return Weighed(self.applied(weighed.weights), self.applied(total).squeeze(-1))
 
 
-def build_weighing(attention: spec.MultiHead, *, depth: int) -> Weighing:
+def build_weighing(attention: spec.AnyAttention, *, depth: int) -> Weighing:
     """The steps from scores to weights of an attention."""
     maps, talking = attention.heads * attention.maps_a_head, attention.talking_heads
     return Weighing(

@@ -81,7 +81,7 @@ def _kind(module: nn.Module) -> str:
     """A word for a module: what a branch holds, else the name of its class."""
     inner = module.body if isinstance(module, Branch) else module
     words = {Attention: "attention", Feedforward: "feedforward", Experts: "experts", Tokens: "input"}
-    return words.get(type(inner), type(inner).__name__)
+    return next((word for kind, word in words.items() if isinstance(inner, kind)), type(inner).__name__)
 
 
 def total(parts: list[Part]) -> int:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from attncli.profiling.flops_positions import Placed, placed, widens
 from attncli.spec import scores, tasks
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.masks import Mask
 from attncli.spec.recurrent import (
@@ -89,7 +89,7 @@ def _stack(name: str, stack: Transformer | Recurrent, run: Run, scene: Scene) ->
     for index, layer in enumerate(stack.expanded()):
         for each in layer.placed():
             part, address = each.part, f"{name}.{index}.{each.address}"
-            if isinstance(part, MultiHead):
+            if isinstance(part, ATTENTIONS):
                 source = part.stack if isinstance(part, CrossAttention) else name
                 yield _attention(address, part, d_model, d_model, _width(run, source), name, source, scene)
             elif isinstance(part, FeedforwardKind):
@@ -131,16 +131,18 @@ def _pairs(mask: Mask, heads: int, scene: Scene, reader: str, source: str) -> _P
 
 
 def _attention(
-    address: str, part: MultiHead, d_query: int, d_output: int, d_memory: int, reader: str, source: str, scene: Scene
+    address: str, part: AnyAttention, d_query: int, d_output: int, d_memory: int, reader: str, source: str, scene: Scene
 ) -> Work:
     pairs = _pairs(part.mask, part.heads, scene, reader, source)
     return _attention_work(address, part, d_query, d_output, d_memory, pairs, scene.batch)
 
 
 def _attention_work(
-    address: str, part: MultiHead, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
+    address: str, part: AnyAttention, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
 ) -> Work:
     """Maps of queries and keys, then the score and the mixture of each pair."""
+    if isinstance(part, Latent):
+        return _latent_work(address, part, d_query, d_output, d_memory, pairs, batch)
     heads, kv_heads, projections, each = part.heads, part.kv_heads, part.projections, part.maps_a_head
     ask = part.d_head if part.maps("query") else d_query // (heads * each)
     read = part.d_head if part.maps("key") else d_memory // (kv_heads * each)
@@ -172,6 +174,18 @@ def _placed(part: MultiHead, d_model: int, ask: int, read: int, value: int, pair
         part, d_model=d_model, ask=ask, read=read, value=value, queries=pairs.queries, keys=keys,
         new_keys=pairs.new_keys,
     )  # fmt: skip
+
+
+def _latent_work(
+    address: str, part: Latent, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
+) -> Work:
+    """Maps to the latents, and from them: the keys and values of all that a cache holds are made for each query."""
+    wide, keys = part.d_head + part.d_rotary, pairs.dense // (part.heads * pairs.queries)
+    down, rank = (0, d_query) if part.q_rank is None else (d_query * part.q_rank, part.q_rank)
+    maps = pairs.queries * (down + rank * part.heads * wide + part.heads * part.d_value * d_output)
+    maps += pairs.new_keys * d_memory * (part.kv_rank + part.d_rotary)
+    maps += keys * part.kv_rank * part.heads * (part.d_head + part.d_value)
+    return _scaled(address, 2 * batch, maps, pairs, wide + part.d_value)
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from attncli.errors import InputError
 from attncli.profiling.outline import alike, describe_attention, numbers
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention
 from attncli.spec.masks import Mask
 from attncli.spec.masks.reach import field_of
 from attncli.spec.masks.rows import Rows
@@ -22,9 +22,9 @@ FIELD = 256
 """Positions up to which the field of a stack is followed."""
 
 
-def attentions_of(run: Run) -> dict[str, tuple[MultiHead, str]]:
+def attentions_of(run: Run) -> dict[str, tuple[AnyAttention, str]]:
     """Every attention of the stacks by its address; each with a title, which says what other layers are alike."""
-    found: dict[str, tuple[MultiHead, str]] = {}
+    found: dict[str, tuple[AnyAttention, str]] = {}
     for name, stack in run.model.stacks.items():
         if isinstance(stack, Recurrent):
             if stack.cross_attention:
@@ -34,7 +34,7 @@ def attentions_of(run: Run) -> dict[str, tuple[MultiHead, str]]:
         for layer, indices in alike(stack):
             for each in layer.placed():
                 part = each.part
-                if isinstance(part, MultiHead):
+                if isinstance(part, ATTENTIONS):
                     title = f"{name}.{each.address} of layers {numbers(indices)}" if len(indices) > 1 else ""
                     for index in indices:
                         found[f"{name}.{index}.{each.address}"] = (part, title or f"{name}.{index}.{each.address}")
@@ -81,7 +81,7 @@ def _bound(mask: Mask, address: str, length: int) -> tuple[Mask, str]:
     return drawn, prompt if mask.reads_prefix else f"layer {layer}" if "layer" in mask.names else ""
 
 
-def _chosen(run: Run, address: str) -> dict[str, tuple[MultiHead, str]]:
+def _chosen(run: Run, address: str) -> dict[str, tuple[AnyAttention, str]]:
     found = attentions_of(run)
     if address and address not in found:
         from difflib import get_close_matches
@@ -112,7 +112,7 @@ def drawings(run: Run, address: str = "") -> Iterator[str]:
         yield from _fields(run)
 
 
-def _drawn(part: MultiHead, run: Run, address: str) -> Iterator[str]:
+def _drawn(part: AnyAttention, run: Run, address: str) -> Iterator[str]:
     reader = address.split(".")[0]
     if part.mask.full:
         yield "every query sees every key"

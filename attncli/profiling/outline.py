@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from attncli.spec import scores, tasks
-from attncli.spec.attention import STEPS, CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, STEPS, AnyAttention, CrossAttention, Latent
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.norms import Norm
 from attncli.spec.recurrent import Recurrent
@@ -65,8 +65,8 @@ def _layers(name: str, stack: Transformer, *, every_layer: bool) -> Iterator[Lin
             yield Line(2, each.address, what, tuple(f"{name}.{index}.{each.address}" for index in indices))
 
 
-def _part(part: MultiHead | Feedforward | Norm) -> str:
-    if isinstance(part, MultiHead):
+def _part(part: AnyAttention | Feedforward | Norm) -> str:
+    if isinstance(part, ATTENTIONS):
         return describe_attention(part)
     return _feedforward(part) if isinstance(part, FeedforwardKind) else part.kind
 
@@ -115,7 +115,7 @@ def numbers(indices: list[int]) -> str:
     return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def describe_attention(part: MultiHead) -> str:
+def describe_attention(part: AnyAttention) -> str:
     """Heads, score, mask, position and normalizer of an attention in one line."""
     word = "head" if part.maps_a_head == 1 else "pair"
     heads = f"{part.heads} {word}s" if part.heads > 1 else f"1 {word}"
@@ -127,11 +127,12 @@ def describe_attention(part: MultiHead) -> str:
     words += [kind for kind in (part.normalizer.kind,) if kind != "softmax"]
     words += list(_steps(part))
     words += [kind for kind in (part.kind,) if kind != "multi_head"]
+    words += [f"of {part.kv_rank}"] if isinstance(part, Latent) else []
     source = [f"reads {part.stack}"] if isinstance(part, CrossAttention) else []
     return ", ".join(words + source)
 
 
-def _steps(part: MultiHead) -> Iterator[str]:
+def _steps(part: AnyAttention) -> Iterator[str]:
     """The steps that are asked for, as the spec writes them."""
     for key in STEPS:
         value = getattr(part, key)

@@ -11,13 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
-from attncli.spec.base import Absent, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
+from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
 from attncli.spec.positions import Cope, Relative, Rotary, Shaw, Xpos
 from attncli.spec.residuals import Add, Residual
-from attncli.spec.scores import Score
+from attncli.spec.scores import ScaledDot, Score
 from attncli.spec.spans import NoSpan, Predicted, Span
 from attncli.spec.steps import All, LengthTemperature, NoTemperature, QkNorm, Select
 
@@ -195,6 +195,82 @@ class Differential(MultiHead):
         return False
 
 
+class Latent(Spec):
+    """Keys and values of all heads from one narrow latent a token: k = [U_k c, r], v = U_v c with c = norm(W x).
+
+    r = turn(W_r x) is one key that all heads share, the only part that a position turns; q = [U_q c', turn(U_r c')]
+    with c' = norm(W' x), or x itself without q_rank. Scores are divided by sqrt(d_head + d_rotary). A cache holds c
+    and r: kv_rank + d_rotary numbers a token. DeepSeek-AI 2024 (V2), arXiv:2405.04434, section 2.1, eq. 9 to 19.
+    """
+
+    maps_a_head: ClassVar[int] = 1
+    projections: ClassVar[Maps] = PROJECTIONS
+    kv_from: ClassVar[None] = None
+    qk_norm: ClassVar[NoNorm] = NoNorm()
+    v_norm: ClassVar[NoNorm] = NoNorm()
+    value_residual: ClassVar[Literal["none"]] = "none"
+    persistent: ClassVar[int] = 0
+    length_temperature: ClassVar[NoTemperature] = NoTemperature()
+    soft_cap: ClassVar[None] = None
+    talking_heads: ClassVar[Literal["none"]] = "none"
+    select: ClassVar[All] = All()
+    sink: ClassVar[Literal["none"]] = "none"
+    normalizer: ClassVar[Softmax] = Softmax()
+    span: ClassVar[NoSpan] = NoSpan()
+    context_norm: ClassVar[NoNorm] = NoNorm()
+    head_scale: ClassVar[Literal["none"]] = "none"
+    gate: ClassVar[Literal["none"]] = "none"
+    without_kernel: ClassVar[tuple[str, ...]] = ()
+    sums_to_one: ClassVar[bool] = True
+
+    kind: Literal["latent"] = "latent"
+    heads: Annotated[Count, Derived("max(1, d_model // 64)")]
+    q_rank: Annotated[Count | None, Absent] = None
+    """Width of the latent that queries are made of; without it they are made of the states."""
+    kv_rank: Count
+    """Width of the latent that keys and values are made of."""
+    d_head: Annotated[Count, Derived("d_model // heads")]
+    """Width of the part of a query and a key that no position turns."""
+    d_rotary: Annotated[Count, Derived("d_head // 2")]
+    """Width of the part that a position turns; the key's is shared by all heads."""
+    d_value: Annotated[Count, Derived("d_head")]
+    """Width of the value of one head."""
+    bias: Annotated[Bool, Derived("the stack's")]
+    """Of the maps from the states to the latents, and of the output map."""
+    position: Annotated[Relative, Derived("rotary, unless the input has positions")]
+    mask: Annotated[MaskField, Derived("causal in `decoder`, else full")]
+    dropout: Annotated[Rate, Derived("the stack's")]
+    """On the weights."""
+    norm: Annotated[Norm, Derived("the stack's")]
+    norm_place: Annotated[NormPlace, Derived("the stack's")]
+    residual: Annotated[Residual, Derived("the stack's")] = Add()
+    kernel: Literal["auto", "fused", "reference"] = "auto"
+
+    @property
+    def kv_heads(self) -> int:
+        """Each head has keys and values of its own, made of the one latent."""
+        return self.heads
+
+    @property
+    def score(self) -> ScaledDot:
+        """The dot product over both parts of a head."""
+        return ScaledDot(scale=(self.d_head + self.d_rotary) ** -0.5)
+
+    def maps(self, name: Projection) -> bool:
+        """Every query, key and value is made by a map."""
+        return True
+
+    def faults(self) -> Iterator[Fault]:
+        if isinstance(self.position, Rotary) and self.position.d_rotary > self.d_rotary:
+            rule = f"d_rotary {self.position.d_rotary} is wider than the part that turns, {self.d_rotary}"
+            yield Fault(("position", "d_rotary"), rule, "write at most d_rotary of the attention")
+
+
+AnyAttention = MultiHead | Latent
+ATTENTIONS = (MultiHead, Latent)
+"""The classes of every kind of attention; what a kind has no key for, it has as a constant."""
+
+
 class CrossAttention(MultiHead):
     """An attention whose keys and values are the states of another stack."""
 
@@ -205,5 +281,5 @@ class CrossDifferential(Differential, CrossAttention):
     """A differential attention whose keys and values are the states of another stack."""
 
 
-Attention = Annotated[MultiHead | Differential, Kinds("attention")]
+Attention = Annotated[MultiHead | Differential | Latent, Kinds("attention")]
 Cross = Annotated[CrossAttention | CrossDifferential, Kinds("cross_attention")]

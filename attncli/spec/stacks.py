@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Discriminator, Tag
 
-from attncli.spec.attention import Attention, Cross, CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention, Attention, Cross, CrossAttention
 from attncli.spec.base import Absent, Count, Derived, Fault, Int, Rate, Spec, Text
 from attncli.spec.feedforward import Feedforward
 from attncli.spec.inputs import Input
@@ -58,7 +58,7 @@ class Placed(NamedTuple):
     """0 for the first of its name."""
     step: int
     """Index in `order`; branches side by side have one."""
-    part: MultiHead | Feedforward | Norm
+    part: AnyAttention | Feedforward | Norm
     overridden: bool
     where: tuple[str | int, ...]
     """The keys that lead from the layer to the part."""
@@ -101,9 +101,9 @@ class Layer(Spec):
         return found
 
     @property
-    def attentions(self) -> list[MultiHead]:
+    def attentions(self) -> list[AnyAttention]:
         """Every attention of the layer to its own stack."""
-        return [each.part for each in self.placed() if each.branch == "attention" and isinstance(each.part, MultiHead)]
+        return [each.part for each in self.placed() if each.branch == "attention" and isinstance(each.part, ATTENTIONS)]
 
     @property
     def crosses(self) -> list[tuple[CrossAttention, tuple[str | int, ...]]]:

@@ -13,15 +13,18 @@ from torch import Tensor, nn
 from attncli.nn import differential, normalizers, positions, scores
 from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention, build_attention
+from attncli.nn.latent import LatentAttention, build_latent
 from attncli.nn.normalizers import Normalizer
 from attncli.reference import attention as reference
 from attncli.reference import differential as reference_differential
+from attncli.reference import latent as reference_latent
 from attncli.reference import normalizers as reference_normalizers
 from attncli.reference import norms as reference_norms
 from attncli.reference import positions as reference_positions
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
 from attncli.spec.attention import Attention as AttentionSpec
+from attncli.spec.attention import Latent
 from tests.nn.models import read, shake
 
 Numbers = list[float]
@@ -47,6 +50,8 @@ def attention(
     given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kind": "multi_head"}
     given |= read(heads)
     width = d_query // given["heads"]
+    if given["kind"] == "latent":
+        return _latent(given, d_query, d_memory, d_output).to(dtype)
     given = {"kv_heads": given["heads"], "d_head": width} | given | read(steps)
     given = {"d_value": given["d_head"]} | given
     module = build_attention(
@@ -56,8 +61,17 @@ def attention(
     return module.to(dtype).eval()
 
 
+def _latent(given: dict[str, Any], d_query: int, d_memory: int, d_output: int) -> Attention:
+    kept = {key: value for key, value in given.items() if key not in ("score", "normalizer")}
+    module = build_latent(Latent.model_validate(kept), d_query=d_query, d_memory=d_memory, d_output=d_output)
+    shake(module)
+    return module.eval()
+
+
 def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
     """The reference's answer for one row: x (q d) and memory (k d)."""
+    if isinstance(module, LatentAttention):
+        return _latent_outputs(module, x, memory, visible)
     maps = reference.Projections(
         *(_matrix(module.query, x.shape[1]), _matrix(module.key, memory.shape[1])),
         *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
@@ -82,6 +96,22 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         steps=steps_of(module),
         joint=reference_normalizers.over_queries if module.normalizer.joins_queries else None,
     )
+
+
+def _latent_outputs(module: LatentAttention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
+    direct = isinstance(module.query_down, nn.Identity)
+    maps = reference_latent.Latents(
+        *(None if direct else module.query_down.weight.tolist(), module.query_up.weight.tolist()),
+        *(each.weight.tolist() for each in (module.kv_down, module.kv_up, module.output)),
+        *((lambda c: c) if direct else norm_of(module.query_latent_norm), norm_of(module.kv_latent_norm)),
+        *(_bias(each) for each in (module.query_down, module.kv_down, module.output)),
+    )
+    d_head, d_rotary, _ = module.widths
+    turn = turn_of(module.position, len(memory)) or (lambda x, at, side: x)
+    return reference_latent.latent(
+        x.tolist(), memory.tolist(), maps, heads=module.heads, d_head=d_head, d_rotary=d_rotary, visible=visible,
+        turn=turn, bias=bias_of(module, memory.tolist()),
+    )  # fmt: skip
 
 
 def _joined(module: Attention, d_memory: int) -> int:

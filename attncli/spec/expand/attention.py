@@ -39,6 +39,8 @@ class Around:
 def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     """The attention with its defaults put in."""
     node = filled(written, "kind", "multi_head", "default")
+    if word(node.items["kind"]) == "latent":
+        return _latent(work, node, around)
     if word(node.items["kind"]) not in ("multi_head", "differential"):
         return node
     around = _of_maps(node, around)
@@ -52,6 +54,22 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     node = filled(node, "mask", around.mask, around.mask_why)
     node = filled(node, "dropout", around.down["dropout"], "the stack's")
     return _biased(work, joined(work, node, around.down), maps, around)
+
+
+def _latent(work: Work, node: Mapping, around: Around) -> Mapping:
+    """Widths of the parts of a head; the part that turns is half as wide as the other, as in DeepSeek's models."""
+    node = filled(node, "heads", around.heads, around.heads_why)
+    heads = count(node.items["heads"])
+    if heads is None:
+        node = filled(node, "d_head", None, "")
+    node = _share(work, node, "d_head", around.query, heads or 1, f"{around.query_why} // heads", mapped=True)
+    d_head = count(node.items["d_head"])
+    node = filled(node, "d_rotary", d_head and max(1, d_head // 2), "d_head // 2")
+    node = filled(node, "d_value", d_head, "d_head")
+    node = _positioned(work, node, around, "d_rotary")
+    node = filled(node, "mask", around.mask, around.mask_why)
+    node = filled(node, "dropout", around.down["dropout"], "the stack's")
+    return filled(joined(work, node, around.down), "bias", around.down["bias"], "the stack's")
 
 
 def _a_head(node: Mapping) -> int:
@@ -155,7 +173,8 @@ def _with(node: Mapping, record: type[Spec], key: str, value: float | None, why:
     return filled(node, key, value, why)
 
 
-def _positioned(work: Work, node: Mapping, around: Around) -> Mapping:
+def _positioned(work: Work, node: Mapping, around: Around, width: str = "d_head") -> Mapping:
+    """The position; what turns is `width` wide at most."""
     written = node.get("position")
     position = union(written, "position", node)
     if position is None:
@@ -163,18 +182,16 @@ def _positioned(work: Work, node: Mapping, around: Around) -> Mapping:
     if written is None:
         position = filled(position, "kind", around.position, around.position_why)
     position = filled(position, "kind", "rotary", "default")
-    d_head = count(node.items["d_head"])
+    d_head = count(node.items[width])
     turning = word(position.items["kind"])
     if turning in ("rotary", "xpos") and "d_rotary" not in position.items:
         assert "d_rotary" in Rotary.model_fields
         assert "d_rotary" in Xpos.model_fields
         if d_head is not None and d_head % 2:
-            says = (
-                f"position: {turning} turns pairs of features, but a head has {d_head} ({_why(node.items['d_head'])})"
-            )
-            where = written or _nearest(node, "d_head", "heads")
-            position = position.plus("d_rotary", work.fault(where, says, "write an even d_head, or another position"))
-        position = filled(position, "d_rotary", d_head, "d_head")
+            says = f"position: {turning} turns pairs of features, but a head has {d_head} ({_why(node.items[width])})"
+            where = written or _nearest(node, width, "d_head", "heads")
+            position = position.plus("d_rotary", work.fault(where, says, f"write an even {width}, or another position"))
+        position = filled(position, "d_rotary", d_head, width)
     return node.plus("position", position)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby
 
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention
 from attncli.spec.base import Fault
 from attncli.spec.feedforward import FeedforwardKind
 from attncli.spec.norms import NoNorm
@@ -36,9 +36,9 @@ def branch_faults(at: Where, layer: Layer) -> Iterator[Fault]:
             yield from _beside(at, beside)
 
 
-def body(each: Placed) -> MultiHead | FeedforwardKind:
+def body(each: Placed) -> AnyAttention | FeedforwardKind:
     """The part of a branch that is no norm."""
-    assert isinstance(each.part, (MultiHead, FeedforwardKind))
+    assert isinstance(each.part, (*ATTENTIONS, FeedforwardKind))
     return each.part
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import AnyAttention, CrossAttention, Latent, MultiHead
 from attncli.spec.base import Fault
 from attncli.spec.rules.sections import Where
 from attncli.spec.stacks import Transformer
@@ -15,10 +15,14 @@ ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position")
 def faults(at: Where, stack: Transformer) -> Iterator[Fault]:
     """Every rule between the layers of one stack."""
     lent: dict[str, dict[str, MultiHead]] = {}
-    first: MultiHead | None = None
+    first: AnyAttention | None = None
     for index, layer in enumerate(stack.layers):
         for each in layer.placed():
             part, branch = each.part, each.branch
+            if layer.name is not None:
+                lent.setdefault(layer.name, {})
+            if branch == "attention" and isinstance(part, Latent):
+                first = first or part
             if not isinstance(part, MultiHead):
                 continue
             where = (*at, "layers", index, *each.where)
@@ -29,7 +33,7 @@ def faults(at: Where, stack: Transformer) -> Iterator[Fault]:
             if branch == "attention":
                 first = first or part
             if layer.name is not None:
-                lent.setdefault(layer.name, {})[branch] = part
+                lent[layer.name][branch] = part
 
 
 def _alone(stack: Transformer) -> bool:
@@ -59,13 +63,15 @@ def _read(part: MultiHead) -> str | None:
     return part.stack if isinstance(part, CrossAttention) else None
 
 
-def _mixed(where: Where, part: MultiHead, first: MultiHead | None, *, alone: bool) -> Iterator[Fault]:
+def _mixed(where: Where, part: MultiHead, first: AnyAttention | None, *, alone: bool) -> Iterator[Fault]:
     where = (*where, "value_residual")
     if isinstance(part, CrossAttention):
         rule = "the first layer's values stand at the places of the tokens themselves, not of what is read"
         yield Fault(where, rule, "leave value_residual out of cross_attention")
     elif alone:
         yield Fault(where, "the only attention has no earlier values to mix in", "leave value_residual out")
+    elif isinstance(first, Latent):
+        yield Fault(where, "the first attention is latent and keeps no values", "leave value_residual out")
     elif first is not None and (part.kv_heads, part.d_value) != (first.kv_heads, first.d_value):
         rule = (f"the values are {part.kv_heads} heads of {part.d_value}, and those of the first attention "
                 f"{first.kv_heads} of {first.d_value}")  # fmt: skip

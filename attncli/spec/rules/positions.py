@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import AnyAttention
 from attncli.spec.base import Fault
 from attncli.spec.positions import (
     BACKWARD,
@@ -32,13 +32,13 @@ def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
         yield Fault((*site.where, "position", *fault.where), fault.rule, fault.help)
 
 
-def _backward(a: MultiHead) -> Iterator[Fault]:
+def _backward(a: AnyAttention) -> Iterator[Fault]:
     if isinstance(a.position, BACKWARD) and a.mask.causal() is not None:
         rule = f"'{a.position.kind}' looks back from the query, and the mask '{a.mask.text}' shows keys behind it"
         yield Fault((), rule, "write a causal mask, or another position")
 
 
-def _alone(a: MultiHead) -> Iterator[Fault]:
+def _alone(a: AnyAttention) -> Iterator[Fault]:
     """Steps that meet queries and keys as they are, not as this position leaves them."""
     doubled = isinstance(a.position, Rotary) and isinstance(a.position.scaling, Longrope) and a.mask.causal() is None
     if a.persistent and (doubled or isinstance(a.position, Xpos)):
@@ -52,7 +52,7 @@ def _alone(a: MultiHead) -> Iterator[Fault]:
         yield Fault((), rule, "leave kv_from out, or write another position")
 
 
-def _score(a: MultiHead) -> Iterator[Fault]:
+def _score(a: AnyAttention) -> Iterator[Fault]:
     position, score = a.position, a.score
     if isinstance(position, (Shaw, TransformerXl, Xpos)) and not isinstance(score, LINEAR):
         rule = f"'{position.kind}' is defined for the dot product of query and key, and the score is '{score.kind}'"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attncli.spec.attention import CrossAttention, MultiHead
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention
 from attncli.spec.data import Data
 from attncli.spec.model import Model, Stack
 from attncli.spec.recurrent import Recurrent
@@ -34,7 +34,7 @@ class Site:
     """An attention where it stands: its keys from the top, its stack, what it reads, and the widths of both sides."""
 
     where: Where
-    attention: MultiHead
+    attention: AnyAttention
     name: str
     stack: Stack
     source: str | None
@@ -59,11 +59,11 @@ def sites(model: Model) -> Iterator[Site]:
             continue
         for index, layer in enumerate(stack.layers):
             for each in layer.placed():
-                if isinstance(each.part, MultiHead):
+                if isinstance(each.part, ATTENTIONS):
                     yield from _site((*at, "layers", index, *each.where), each.part, name, model, stack.d_model)
 
 
-def _site(where: Where, attention: MultiHead, name: str, model: Model, d_query: int) -> Iterator[Site]:
+def _site(where: Where, attention: AnyAttention, name: str, model: Model, d_query: int) -> Iterator[Site]:
     source = attention.stack if isinstance(attention, CrossAttention) else None
     stack, read = model.stacks[name], model.stacks.get(source or name)
     if read is not None:

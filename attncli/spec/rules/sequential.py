@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import AnyAttention
 from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL as NORMALIZERS
 from attncli.spec.recurrent import Recurrent
@@ -36,7 +36,7 @@ def at_once(score: object, normalizer: object, why: str) -> Iterator[Fault]:
         yield Fault(("normalizer",), rule, help)
 
 
-def shares(a: MultiHead) -> bool:
+def shares(a: AnyAttention) -> bool:
     """Whether every row of weights that sees a key is a distribution."""
     return a.normalizer.kind in DISTRIBUTIONS and a.sums_to_one
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import Differential, MultiHead
+from attncli.spec.attention import AnyAttention, Differential
 from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL
 from attncli.spec.norms import NoNorm
@@ -40,7 +40,7 @@ def _kernel(site: Site) -> Iterator[Fault]:
         yield Fault((*site.where, "kernel"), f"the fused kernel has no {listed(missing)}", "write kernel: auto")
 
 
-def _norms(a: MultiHead) -> Iterator[Fault]:
+def _norms(a: AnyAttention) -> Iterator[Fault]:
     for key in NORMS:
         norm = getattr(a, key)
         if norm.kind not in VECTOR_NORMS:
@@ -49,7 +49,7 @@ def _norms(a: MultiHead) -> Iterator[Fault]:
         yield Fault(("qk_norm", "over"), "of one head the projection is the head", "leave over out")
 
 
-def _heads(a: MultiHead) -> Iterator[Fault]:
+def _heads(a: AnyAttention) -> Iterator[Fault]:
     if a.talking_heads == "none":
         return
     if a.heads == 1:
@@ -59,13 +59,13 @@ def _heads(a: MultiHead) -> Iterator[Fault]:
         yield Fault(("talking_heads",), rule, "write talking_heads: before, or one mask for all heads")
 
 
-def _sink(a: MultiHead) -> Iterator[Fault]:
+def _sink(a: AnyAttention) -> Iterator[Fault]:
     if a.sink != "none" and a.normalizer.kind not in SINKING:
         rule = f"'{a.normalizer.kind}' has no sum of exponentials or of shares that a sink could take a part of"
         yield Fault(("sink",), rule, f"write a normalizer of {listed(SINKING)}, or leave sink out")
 
 
-def _persistent(a: MultiHead) -> Iterator[Fault]:
+def _persistent(a: AnyAttention) -> Iterator[Fault]:
     if a.persistent and a.score.kind not in COMPARING:
         yield Fault(("persistent",), f"'{a.score.kind}' compares no keys", f"write a score of {listed(COMPARING)}")
     if a.persistent and a.normalizer.kind in WALKING:
@@ -73,7 +73,7 @@ def _persistent(a: MultiHead) -> Iterator[Fault]:
         yield Fault(("persistent",), rule, "write normalizer: softmax, or leave persistent out")
 
 
-def _borrowed(a: MultiHead) -> Iterator[Fault]:
+def _borrowed(a: AnyAttention) -> Iterator[Fault]:
     if a.kv_from is None:
         return
     theirs = f"keys and values are those of '{a.kv_from}'"
@@ -118,7 +118,7 @@ def _length(site: Site) -> Iterator[Fault]:
         yield Fault(("length_temperature", "floor"), rule, f"write at most {site.q_length}, or leave it out")
 
 
-def _pairs(a: MultiHead) -> Iterator[Fault]:
+def _pairs(a: AnyAttention) -> Iterator[Fault]:
     """A pair has two queries and two maps: what follows from one query, or from earlier weights, is not one thing."""
     if not isinstance(a, Differential):
         return

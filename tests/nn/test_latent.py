@@ -1,0 +1,48 @@
+"""What latent attention is, beside the laws that it shares with every attention."""
+
+import pytest
+import torch
+
+from attncli.errors import SpecError
+from tests.nn.models import build, run_of, tiny
+
+SPEC = tiny(
+    "{tie_embeddings: none, max_length: 32, d_model: 24, decoder: {layers: 2, feedforward: {d_ff: 9}, "
+    "attention: {kind: latent, heads: 2, kv_rank: 5, d_rotary: 4}}}",
+    "language_model",
+)
+
+
+@torch.no_grad()
+def test_a_cache_holds_the_latent_and_the_shared_key_alone():
+    model = build(SPEC)
+    cache = model.start({}, rows=3, capacity=7)
+    model.step(cache.next(torch.full((3, 1), 4)), cache)
+    assert cache.bytes == 2 * 3 * 7 * (5 + 4) * 8  # layers, rows, places, kv_rank and d_rotary, float64
+
+
+def test_the_parts_of_a_head_have_widths_of_their_own():
+    attention = run_of(SPEC).model.stacks["decoder"].layers[0].attention
+    assert (attention.d_head, attention.d_rotary, attention.d_value) == (12, 4, 12)
+    assert attention.position.d_rotary == 4
+    assert attention.score.scale == pytest.approx(16**-0.5)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("kv_heads=1", "'kv_heads' is a key of kind"),
+        ("v_norm=rms_norm", "'v_norm' is a key of kind"),
+        ("d_rotary=3", "turns pairs of features"),
+        ("position.d_rotary=6", "wider than the part that turns, 4"),
+    ],
+)
+def test_what_a_latent_has_no_place_for_is_refused(override, says):
+    with pytest.raises(SpecError, match=says):
+        run_of(SPEC, f"model.decoder.attention.{override}")
+
+
+def test_others_take_no_values_of_a_latent():
+    layers = "[{}, {attention: {kind: multi_head, heads: 2, value_residual: first}}]"
+    with pytest.raises(SpecError, match="keeps no values"):
+        run_of(SPEC, f"model.decoder.layers={layers}")
