@@ -82,11 +82,15 @@ KINDS = {
     "score: biased_dot, talking_heads: both, sink: learned, head_scale: learned, gate: sigmoid, "
     "v_norm: {kind: rms_norm, epsilon: 1.0e-3}, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, "
     "context_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
-    "latent": "{kind: latent, heads: 3, q_rank: 5, kv_rank: 4, d_head: 6, d_rotary: 2, d_value: 7}",
-    "latent, no q_rank": "{kind: latent, heads: 2, kv_rank: 5, d_head: 4, d_rotary: 4, d_value: 4, kernel: fused}",
     "differential, no maps": "{kind: differential, heads: 2, kv_heads: 2, d_head: 3, d_value: 6, projections: none}",
 }
-"""Kinds of attention beside multi_head, in a stack of width 12."""
+"""Kinds of attention beside multi_head that have its keys too, in a stack of width 12."""
+
+LATENTS = {
+    "latent": "{kind: latent, heads: 3, q_rank: 5, kv_rank: 4, d_head: 6, d_rotary: 2, d_value: 7}",
+    "latent, no q_rank": "{kind: latent, heads: 2, kv_rank: 5, d_head: 4, d_rotary: 4, d_value: 4, kernel: fused}",
+}
+"""Those that make keys and values of latents."""
 
 MASKS = (
     "full",

@@ -168,7 +168,7 @@ def _attention_work(
     return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
 
 
-def _placed(part: MultiHead, d_model: int, ask: int, read: int, value: int, pairs: _Pairs) -> Placed:
+def _placed(part: AnyAttention, d_model: int, ask: int, read: int, value: int, pairs: _Pairs) -> Placed:
     keys = pairs.dense // (part.heads * pairs.queries)
     return placed(
         part, d_model=d_model, ask=ask, read=read, value=value, queries=pairs.queries, keys=keys,
@@ -185,7 +185,9 @@ def _latent_work(
     maps = pairs.queries * (down + rank * part.heads * wide + part.heads * part.d_value * d_output)
     maps += pairs.new_keys * d_memory * (part.kv_rank + part.d_rotary)
     maps += keys * part.kv_rank * part.heads * (part.d_head + part.d_value)
-    return _scaled(address, 2 * batch, maps, pairs, wide + part.d_value)
+    position = _placed(part, d_query, wide, wide, part.d_value, pairs)
+    work = _scaled(address, 2 * batch, maps + position.row, pairs, wide + part.d_value)
+    return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:

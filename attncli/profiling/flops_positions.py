@@ -6,7 +6,7 @@ A table is met once for each distance that occurs, not for each pair. Units: mul
 from typing import NamedTuple
 
 from attncli.spec import positions
-from attncli.spec.attention import MultiHead
+from attncli.spec.attention import AnyAttention
 
 
 class Placed(NamedTuple):
@@ -16,7 +16,7 @@ class Placed(NamedTuple):
     once: int = 0
 
 
-def widens(part: MultiHead) -> int:
+def widens(part: AnyAttention) -> int:
     """How many times wider the compared keys are: longrope keeps them in two turns where a mask looks back."""
     position = part.position
     doubled = isinstance(position, positions.Rotary) and isinstance(position.scaling, positions.Longrope)
@@ -24,7 +24,7 @@ def widens(part: MultiHead) -> int:
 
 
 def placed(
-    part: MultiHead, *, d_model: int, ask: int, read: int, value: int, queries: int, keys: int, new_keys: int
+    part: AnyAttention, *, d_model: int, ask: int, read: int, value: int, queries: int, keys: int, new_keys: int
 ) -> Placed:
     """The work of a position; `ask`, `read` and `value` are widths of one head."""
     heads, kv_heads = part.heads * part.maps_a_head, part.kv_heads * part.maps_a_head

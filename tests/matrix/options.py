@@ -67,8 +67,6 @@ KINDS = [
     Option("attention.kind=differential", "attention.kind", {"attention": {"kind": "differential"}}),
     Option("attention.kind=differential pairs=halves", "attention.kind",
            {"attention": {"kind": "differential", "pairs": "halves", "start": 0.3}}),
-    Option("attention.kind=latent", "attention.kind",
-           {"attention": {"kind": "latent", "q_rank": 5, "kv_rank": 4, "d_rotary": 4}}),
 ]  # fmt: skip
 """Kinds of attention beside multi_head; `laid` keeps the base's heads where a kind is laid over none."""
 

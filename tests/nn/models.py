@@ -98,10 +98,6 @@ def transformer(
     attention = {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kernel": kernel}
     cross = "full" if "document" in mask or "q_length" in mask or "causal" in mask else mask
     written = "softmax" if normalizer in catalogue.READERS_ONLY else normalizer
-    given = attention | read(heads) | read(steps)
-    writes = {"normalizer": read(written)}
-    if given.get("kind") == "latent":
-        given, writes = {key: value for key, value in given.items() if key not in ("score", "normalizer")}, {}
     ahead = parse(mask).causal(length=32) is not None
     own = {"position": "none"} if "dynamic_ntk" in position else {}  # no writer may have it
     model = {
@@ -115,12 +111,12 @@ def transformer(
         "residual": read(residual),
         "input": {"position": read(absolute)},
         "feedforward": _mapping(feedforward) | ({} if "experts" in feedforward else {"d_ff": 10}),
-        "attention": given,
+        "attention": attention | read(heads) | read(steps),
         "encoder": {"layers": layers, "attention": {"mask": mask}},
         "decoder": {
             "layers": [{"repeat": layers, "share": share}] if share != "none" else layers,
             "order": read(order),
-            "attention": {"mask": "causal" if ahead else mask} | writes | own,
+            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)} | own,
             "cross_attention": {"mask": cross},
         },
     }

@@ -2,15 +2,32 @@
 
 import pytest
 import torch
+import yaml
 
+from attncli.checking.certificate import judged
+from attncli.checking.laws import LAWS
+from attncli.checking.subject import subject_of
 from attncli.errors import SpecError
-from tests.nn.models import build, run_of, tiny
+from tests import catalogue
+from tests.nn.models import build, read, run_of, tiny
 
 SPEC = tiny(
     "{tie_embeddings: none, max_length: 32, d_model: 24, decoder: {layers: 2, feedforward: {d_ff: 9}, "
     "attention: {kind: latent, heads: 2, kv_rank: 5, d_rotary: 4}}}",
     "language_model",
 )
+
+
+@pytest.mark.parametrize("kind", catalogue.LATENTS.values(), ids=catalogue.LATENTS.keys())
+@pytest.mark.parametrize("position", ["{layout: interleaved}", "none"])
+def test_every_law_holds(kind, position):
+    attention = read(kind) | {"position": read(position)}
+    stack = {"layers": 2, "attention": attention}
+    model = {"d_model": 12, "max_length": 32, "bias": True, "feedforward": {"d_ff": 10}, "encoder": stack}
+    model |= {"decoder": dict(stack, attention=dict(attention))}
+    subject = subject_of(run_of(tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())))
+    verdicts = [judged(law, subject) for law in LAWS]
+    assert [verdict.law for verdict in verdicts if not verdict.holds] == []
 
 
 @torch.no_grad()
