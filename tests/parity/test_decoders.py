@@ -177,14 +177,14 @@ model:
          "sliding_window": 4, "layer_types": ["sliding_attention", "full_attention"], "swiglu_limit": 0.7,
          "rope_parameters": {
              "rope_type": "yarn", "rope_theta": 150.0, "factor": 4.0, "beta_fast": 8.0, "beta_slow": 1.0,
-             "truncate": False, "original_max_position_embeddings": 16}},
+             "truncate": False, "original_max_position_embeddings": 64}},
         """
 model:
   tie_embeddings: none
   decoder:
     {d_model: 24, max_length: 64, bias: true, norm: {epsilon: 1e-5}, dropout: 0,
      attention: {heads: 4, kv_heads: 2, d_head: 8, sink: learned, position: {base: 150, scaling:
-                {kind: yarn, factor: 4, original_length: 16, beta_fast: 8, ramp: exact}}},
+                {kind: yarn, factor: 4, original_length: 64, beta_fast: 8, ramp: exact}}},
      feedforward: {kind: experts, experts: 5, active: 2, router: {bias: true},
                    expert: {d_ff: 40, clamp: 0.7, slope: 1.702, up_offset: 1}},
      layers: [{attention: {mask: causal & window(before=3)}}, {repeat: 1}]}

@@ -57,6 +57,19 @@ model:
 tokenizer: {kind: unigram, vocabulary: 41}
 """
 
+DEBERTA = """
+name: deberta
+task: {kind: masked_language_model,
+       output: {bias: true, transform: {activation: gelu, norm: &norm {kind: layer_norm, epsilon: 1e-7}}}}
+model:
+  norm: *norm
+  encoder: {d_model: 24, layers: 2, max_length: 32, input: {norm: *norm}, feedforward: {kind: gelu, d_ff: 40},
+            norm_place: post, bias: true,
+            attention: {heads: 3, bias: [query, value, output],
+                        position: {kind: disentangled, max_distance: 5, key_distance: released}}}
+tokenizer: {kind: unigram, vocabulary: 41}
+"""
+
 IDS = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3, "attn_implementation": "eager"}
 
 
@@ -182,6 +195,45 @@ def bart() -> tuple[Any, Model]:
     return other, carried(found, BART)
 
 
+def deberta() -> tuple[Any, Model]:
+    """Theirs adds a bias to the queries made of positions, which the paper has not: it is 0 here."""
+    from transformers import DebertaConfig, DebertaForMaskedLM
+
+    config = DebertaConfig(
+        vocab_size=41, hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=40,
+        relative_attention=True, pos_att_type=["c2p", "p2c"], max_position_embeddings=32, max_relative_positions=5,
+        position_biased_input=False, type_vocab_size=0, legacy=True, **IDS,
+    )  # fmt: skip
+    other = shaken(DebertaForMaskedLM(config), 0.5)
+    weights = {}
+    for number, layer in enumerate(other.deberta.encoder.layer):
+        attention, ours = layer.attention.self, f"encoder.layers.{number}.attention.body"
+        torch.nn.init.zeros_(attention.pos_q_proj.bias)
+        heads = attention.in_proj.weight.view(3, 3, 8, 24)  # of each head its query, key and value
+        for place, name in enumerate(("query", "key", "value")):
+            weights[f"{ours}.{name}.weight"] = heads[:, place].flatten(0, 1)
+        weights |= {f"{ours}.query.bias": attention.q_bias, f"{ours}.value.bias": attention.v_bias}
+    layer, ours = r"deberta\.encoder\.layer\.(\d+)\.", r"encoder.layers.\1."
+    found = renamed(other, {
+        r"deberta\.embeddings\.word_embeddings\.weight": "encoder.input.embedding.weight",
+        r"deberta\.embeddings\.LayerNorm\.(\w+)": r"encoder.input.norm.\1",
+        r"deberta\.encoder\.rel_embeddings\.weight": "encoder.layers.0.attention.body.position.table.weight",
+        layer + r"attention\.self\.(in_proj\.weight|[qv]_bias|pos_q_proj\.bias)": "joined",
+        layer + r"attention\.self\.pos_proj\.weight": ours + "attention.body.position.key.weight",
+        layer + r"attention\.self\.pos_q_proj\.weight": ours + "attention.body.position.query.weight",
+        layer + r"attention\.output\.dense\.(\w+)": ours + r"attention.body.output.\2",
+        layer + r"attention\.output\.LayerNorm\.(\w+)": ours + r"attention.norm.\2",
+        layer + r"intermediate\.dense\.(\w+)": ours + r"feedforward.body.hidden.\2",
+        layer + r"output\.dense\.(\w+)": ours + r"feedforward.body.output.\2",
+        layer + r"output\.LayerNorm\.(\w+)": ours + r"feedforward.norm.\2",
+        r"cls\.predictions\.bias": "head.output.bias",
+        r"cls\.predictions\.transform\.dense\.(\w+)": r"head.transform.map.\1",
+        r"cls\.predictions\.transform\.LayerNorm\.(\w+)": r"head.transform.norm.\1",
+    })  # fmt: skip
+    del found["joined"]
+    return other, carried(found | weights, DEBERTA)
+
+
 def carried(weights: dict[str, Tensor], text: str) -> Model:
     """Our model of a spec with these weights."""
     ours = built(text)
@@ -189,7 +241,7 @@ def carried(weights: dict[str, Tensor], text: str) -> Model:
     return ours
 
 
-MODELS = {"modernbert": modernbert, "albert": albert, "t5": t5, "bart": bart}
+MODELS = {"modernbert": modernbert, "albert": albert, "deberta": deberta, "t5": t5, "bart": bart}
 
 
 @cache
@@ -201,7 +253,7 @@ def texts(name: str) -> tuple[dict[str, Tensor], Batch, Tensor]:
     """What they read, what we read, and the places that have a token."""
     text = stream(TEXTS, pad=0)
     asked = {"input_ids": text.values, "attention_mask": text.real.long()}
-    if name in ("modernbert", "albert"):
+    if name in ("modernbert", "albert", "deberta"):
         return asked, {"text": text}, text.real
     target = stream(TARGETS, pad=0)
     asked |= {"decoder_input_ids": target.values}
