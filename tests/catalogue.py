@@ -92,6 +92,13 @@ LATENTS = {
 }
 """Those that make keys and values of latents."""
 
+LINEARS = {
+    "linear": "{kind: linear, heads: 3, d_head: 4, d_value: 5, feature: elu}",
+    "linear, relu": "{kind: linear, heads: 2, d_head: 6, d_value: 6, feature: relu, context_norm: rms_norm}",
+    "linear, exp": "{kind: linear, heads: 1, d_head: 5, d_value: 3, feature: exp}",
+}
+"""Those whose sums serve every query."""
+
 MASKS = (
     "full",
     "causal",

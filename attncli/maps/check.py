@@ -114,7 +114,8 @@ def rebuilt(record: Record) -> Rebuilt:
     """
     score = record.attention.score
     if record.weights is not None or record.lse is None or not isinstance(score, Product):
-        made = record.attention.weights(record) if record.weights is None else record.weights
+        read = torch.promote_types(record.query.dtype, torch.float32)
+        made = record.attention.weights(record, dtype=read) if record.weights is None else record.weights
         weights = made.cpu().double()
         return Rebuilt(weights, weights.sum(-1), torch.zeros(weights.shape[:3], dtype=weights.dtype))
     asked = score.ask(record.query)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from attncli.nn.cache import KeyValue
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
 from attncli.nn.normalizers import Normalizer, Softmax
@@ -40,7 +41,6 @@ from attncli.spec import attention as spec
 
 Projected = tuple[Tensor, ...]
 """Keys as the score reads them (b g k ·), values (b g k v), and what the position keeps beside them (b · k ·)."""
-
 
 Trail = tuple[Tensor, ...]
 """What each sequential part of an attention knows of the earlier steps: (b h k) each."""
@@ -122,6 +122,10 @@ class Attention(nn.Module):
     def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
         """The kernel that serves this attention there, and why."""
         return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval")
+
+    def cache(self, capacity: int) -> KeyValue:
+        """Room for what `read` gives of `capacity` tokens."""
+        return KeyValue(capacity)
 
     def forward(self, x: Tensor, memory: Tensor, view: View) -> Tensor:
         """Mix `memory` (b k d_memory) for each place of `x` (b q d_query); returns (b q d_output)."""

@@ -13,13 +13,14 @@ from attncli.nn.cache import KeyValue
 from attncli.nn.experts import Experts, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.nn.latent import build_latent
+from attncli.nn.linear import build_linear
 from attncli.nn.norms import build_norm
 from attncli.nn.placing import place_of
 from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
-from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent, Linear
 from attncli.spec.feedforward import Experts as ExpertsSpec
 from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
@@ -203,7 +204,10 @@ class Layer(nn.Module):
 
 def _keys_of_new(view: View, x: Tensor) -> View:
     """The view in which the new tokens are the keys: their positions turn the keys that go into the cache."""
-    return view.once("new", lambda: View(view.query_positions, view.query_positions[..., -x.shape[1] :], tap=None))
+    new = x.shape[1]
+    documents = None if view.key_documents is None else view.key_documents[:, -new:]
+    keys = view.query_positions[..., -new:]
+    return view.once("new", lambda: View(view.query_positions, keys, None, documents, padded=view.padded, tap=None))
 
 
 def share_weights(module: nn.Module, owner: nn.Module) -> None:
@@ -284,6 +288,8 @@ def _build_body(part: AnyAttention | FeedforwardSpec, around: Around) -> Body:
     if not isinstance(part, ATTENTIONS):
         return build_feedforward(part, d_model=d_model)
     memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
+    if isinstance(part, Linear):
+        return build_linear(part, d_query=d_model, d_memory=memory, d_output=d_model)
     position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
     if isinstance(part, Latent):
         return build_latent(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
-from attncli.nn.cache import KeyValue, Places
+from attncli.nn.cache import Places
 from attncli.nn.inputs import Tokens, build_input
 from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
 from attncli.nn.norms import build_norm
@@ -55,7 +55,7 @@ class Transformer(nn.Module):
             for name, branch in layer.branches():
                 if isinstance(branch.body, Attention) and name not in layer.lenders:
                     if name not in layer.sources:
-                        pasts.own[name] = KeyValue(capacity)
+                        pasts.own[name] = branch.body.cache(capacity)
                         continue
                     states = memory[layer.sources[name]]
                     read = branch.body.read(states.values, view_of_memory(states.stream, states.stream))

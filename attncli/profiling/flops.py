@@ -14,7 +14,7 @@ from typing import Literal
 
 from attncli.profiling.flops_positions import Placed, placed, widens
 from attncli.spec import scores, tasks
-from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent, Linear
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.masks import Mask
 from attncli.spec.recurrent import (
@@ -143,6 +143,8 @@ def _attention_work(
     """Maps of queries and keys, then the score and the mixture of each pair."""
     if isinstance(part, Latent):
         return _latent_work(address, part, d_query, d_output, d_memory, pairs, batch)
+    if isinstance(part, Linear):
+        return _linear_work(address, part, d_query, d_output, d_memory, pairs, batch)
     heads, kv_heads, projections, each = part.heads, part.kv_heads, part.projections, part.maps_a_head
     ask = part.d_head if part.maps("query") else d_query // (heads * each)
     read = part.d_head if part.maps("key") else d_memory // (kv_heads * each)
@@ -188,6 +190,16 @@ def _latent_work(
     position = _placed(part, d_query, wide, wide, part.d_value, pairs)
     work = _scaled(address, 2 * batch, maps + position.row, pairs, wide + part.d_value)
     return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
+
+
+def _linear_work(
+    address: str, part: Linear, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
+) -> Work:
+    """Maps, and for each key and each query one product of its features with the sum; no work grows with pairs."""
+    key, value = part.heads * part.d_head, part.heads * part.d_value
+    each = part.heads * part.d_head * (part.d_value + 1)
+    maps = pairs.queries * (d_query * key + value * d_output) + pairs.new_keys * d_memory * (key + value)
+    return _even(address, 2 * batch * (maps + each * (pairs.queries + pairs.new_keys)))
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:

@@ -13,9 +13,9 @@ from pydantic import BeforeValidator, PlainSerializer
 
 from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.masks import MaskField
-from attncli.spec.normalizers import Normalizer, Softmax
+from attncli.spec.normalizers import Normalizer, Softmax, Sum
 from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
-from attncli.spec.positions import Cope, Relative, Rotary, Shaw, Xpos
+from attncli.spec.positions import Cope, NoPosition, Relative, Rotary, Shaw, Xpos
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.scores import ScaledDot, Score
 from attncli.spec.spans import NoSpan, Predicted, Span
@@ -195,13 +195,8 @@ class Differential(MultiHead):
         return False
 
 
-class Latent(Spec):
-    """Keys and values of all heads from one narrow latent a token: k = [U_k c, r], v = U_v c with c = norm(W x).
-
-    r = turn(W_r x) is one key that all heads share, the only part that a position turns; q = [U_q c', turn(U_r c')]
-    with c' = norm(W' x), or x itself without q_rank. Scores are divided by sqrt(d_head + d_rotary). A cache holds c
-    and r: kv_rank + d_rotary numbers a token. DeepSeek-AI 2024 (V2), arXiv:2405.04434, section 2.1, eq. 9 to 19.
-    """
+class _Fixed(Spec):
+    """What a kind has no key for: constants, so that one reader serves every kind."""
 
     maps_a_head: ClassVar[int] = 1
     projections: ClassVar[Maps] = PROJECTIONS
@@ -215,13 +210,27 @@ class Latent(Spec):
     talking_heads: ClassVar[Literal["none"]] = "none"
     select: ClassVar[All] = All()
     sink: ClassVar[Literal["none"]] = "none"
-    normalizer: ClassVar[Softmax] = Softmax()
     span: ClassVar[NoSpan] = NoSpan()
-    context_norm: ClassVar[NoNorm] = NoNorm()
     head_scale: ClassVar[Literal["none"]] = "none"
     gate: ClassVar[Literal["none"]] = "none"
     without_kernel: ClassVar[tuple[str, ...]] = ()
     sums_to_one: ClassVar[bool] = True
+
+    def maps(self, name: Projection) -> bool:
+        """Every query, key and value is made by a map."""
+        return True
+
+
+class Latent(_Fixed):
+    """Keys and values of all heads from one narrow latent a token: k = [U_k c, r], v = U_v c with c = norm(W x).
+
+    r = turn(W_r x) is one key that all heads share, the only part that a position turns; q = [U_q c', turn(U_r c')]
+    with c' = norm(W' x), or x itself without q_rank. Scores are divided by sqrt(d_head + d_rotary). A cache holds c
+    and r: kv_rank + d_rotary numbers a token. DeepSeek-AI 2024 (V2), arXiv:2405.04434, section 2.1, eq. 9 to 19.
+    """
+
+    normalizer: ClassVar[Softmax] = Softmax()
+    context_norm: ClassVar[NoNorm] = NoNorm()
 
     kind: Literal["latent"] = "latent"
     heads: Annotated[Count, Derived("max(1, d_model // 64)")]
@@ -256,18 +265,61 @@ class Latent(Spec):
         """The dot product over both parts of a head."""
         return ScaledDot(scale=(self.d_head + self.d_rotary) ** -0.5)
 
-    def maps(self, name: Projection) -> bool:
-        """Every query, key and value is made by a map."""
-        return True
-
     def faults(self) -> Iterator[Fault]:
         if isinstance(self.position, Rotary) and self.position.d_rotary > self.d_rotary:
             rule = f"d_rotary {self.position.d_rotary} is wider than the part that turns, {self.d_rotary}"
             yield Fault(("position", "d_rotary"), rule, "write at most d_rotary of the attention")
 
 
-AnyAttention = MultiHead | Latent
-ATTENTIONS = (MultiHead, Latent)
+class Linear(_Fixed):
+    """Weights f(q) . f(k) / sum f(q) . f(k): a running sum of f(k) v' serves every query, and no weight is held.
+
+    Cost grows with the length, not with its square, and a step of writing costs the same at every place. f is
+    elu(x) + 1 in Katharopoulos et al. 2020, arXiv:2006.16236, eq. 7; relu in Kasai et al. 2021, arXiv:2103.13076. The
+    map that is shown is of these weights.
+    """
+
+    normalizer: ClassVar[Sum] = Sum()
+    position: ClassVar[NoPosition] = NoPosition()
+    dropout: ClassVar[float] = 0.0
+    kernel: ClassVar[Literal["auto"]] = "auto"
+
+    kind: Literal["linear"] = "linear"
+    heads: Annotated[Count, Derived("max(1, d_model // 64)")]
+    d_head: Annotated[Count, Derived("d_model // heads")]
+    """Width of the query and key of one head."""
+    d_value: Annotated[Count, Derived("d_head")]
+    """Width of the value of one head."""
+    bias: Annotated[Bool, Derived("the stack's")]
+    """Of the four maps."""
+    feature: Literal["elu", "relu", "exp"] = "elu"
+    """f, of each number: elu(x) + 1, max(x, 0) or e^x."""
+    mask: Annotated[MaskField, Derived("causal in `decoder`, else full")]
+    """causal or full."""
+    context_norm: Norm = NoNorm()
+    """A norm of each head's mixture of values, with one gain for all heads."""
+    norm: Annotated[Norm, Derived("the stack's")]
+    norm_place: Annotated[NormPlace, Derived("the stack's")]
+    residual: Annotated[Residual, Derived("the stack's")] = Add()
+
+    @property
+    def kv_heads(self) -> int:
+        """Each head has keys and values of its own."""
+        return self.heads
+
+    @property
+    def score(self) -> ScaledDot:
+        """The product of features, as it is."""
+        return ScaledDot(scale=1.0)
+
+    def faults(self) -> Iterator[Fault]:
+        if self.mask.text not in ("causal", "full"):
+            rule = f"one sum holds all keys, or all before the query, and '{self.mask.text}' shows each query others"
+            yield Fault(("mask",), rule, "write mask: causal or full, or kind: multi_head")
+
+
+AnyAttention = MultiHead | Latent | Linear
+ATTENTIONS = (MultiHead, Latent, Linear)
 """The classes of every kind of attention; what a kind has no key for, it has as a constant."""
 
 
@@ -281,5 +333,5 @@ class CrossDifferential(Differential, CrossAttention):
     """A differential attention whose keys and values are the states of another stack."""
 
 
-Attention = Annotated[MultiHead | Differential | Latent, Kinds("attention")]
+Attention = Annotated[MultiHead | Differential | Latent | Linear, Kinds("attention")]
 Cross = Annotated[CrossAttention | CrossDifferential, Kinds("cross_attention")]

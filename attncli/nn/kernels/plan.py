@@ -28,7 +28,7 @@ class Traits:
 class Choice:
     """A kernel and the reasons; where it is the reference, each reason names what keeps the fused one away."""
 
-    kernel: Literal["fused", "reference"]
+    kernel: Literal["fused", "reference", "linear"]
     reasons: tuple[str, ...]
 
 

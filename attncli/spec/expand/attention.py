@@ -41,6 +41,8 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     node = filled(written, "kind", "multi_head", "default")
     if word(node.items["kind"]) == "latent":
         return _latent(work, node, around)
+    if word(node.items["kind"]) == "linear":
+        return _linear(work, node, around)
     if word(node.items["kind"]) not in ("multi_head", "differential"):
         return node
     around = _of_maps(node, around)
@@ -56,13 +58,25 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     return _biased(work, joined(work, node, around.down), maps, around)
 
 
-def _latent(work: Work, node: Mapping, around: Around) -> Mapping:
-    """Widths of the parts of a head; the part that turns is half as wide as the other, as in DeepSeek's models."""
+def _linear(work: Work, node: Mapping, around: Around) -> Mapping:
+    node = _parted(work, node, around)
+    node = filled(node, "d_value", count(node.items["d_head"]), "d_head")
+    node = filled(node, "mask", around.mask, around.mask_why)
+    return filled(joined(work, node, around.down), "bias", around.down["bias"], "the stack's")
+
+
+def _parted(work: Work, node: Mapping, around: Around) -> Mapping:
+    """Heads, each an equal part of the width."""
     node = filled(node, "heads", around.heads, around.heads_why)
     heads = count(node.items["heads"])
     if heads is None:
-        node = filled(node, "d_head", None, "")
-    node = _share(work, node, "d_head", around.query, heads or 1, f"{around.query_why} // heads", mapped=True)
+        return filled(node, "d_head", None, "")
+    return _share(work, node, "d_head", around.query, heads, f"{around.query_why} // heads", mapped=True)
+
+
+def _latent(work: Work, node: Mapping, around: Around) -> Mapping:
+    """Widths of the parts of a head; the part that turns is half as wide as the other, as in DeepSeek's models."""
+    node = _parted(work, node, around)
     d_head = count(node.items["d_head"])
     node = filled(node, "d_rotary", d_head and max(1, d_head // 2), "d_head // 2")
     node = filled(node, "d_value", d_head, "d_head")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import AnyAttention, CrossAttention, Latent, MultiHead
+from attncli.spec.attention import AnyAttention, CrossAttention, Latent, Linear, MultiHead
 from attncli.spec.base import Fault
 from attncli.spec.rules.sections import Where
 from attncli.spec.stacks import Transformer
@@ -21,7 +21,7 @@ def faults(at: Where, stack: Transformer) -> Iterator[Fault]:
             part, branch = each.part, each.branch
             if layer.name is not None:
                 lent.setdefault(layer.name, {})
-            if branch == "attention" and isinstance(part, Latent):
+            if branch == "attention" and isinstance(part, (Latent, Linear)):
                 first = first or part
             if not isinstance(part, MultiHead):
                 continue
