@@ -145,7 +145,7 @@ def test_a_key_tells_what_it_takes_in_every_place():
 
 def test_a_word_with_several_meanings_tells_them_all_or_the_one_named():
     roles = [entry.what.removeprefix("a kind of ") for entry in explain("linear")]
-    assert set(roles) == {"output", "scaling", "schedule"}
+    assert set(roles) == {"attention", "output", "scaling", "schedule"}
     assert [entry.what for entry in explain("schedule.linear")] == ["a kind of schedule"]
 
 
