@@ -146,6 +146,29 @@ model:
 """,
         SANDWICH,
     ),
+    "granite": Case(
+        "Granite",
+        {"tie_word_embeddings": True, "rms_norm_eps": 1e-5, "embedding_multiplier": 3.0, "logits_scaling": 0.5,
+         "residual_multiplier": 0.22, "attention_multiplier": 0.2, "num_attention_heads": 3, "num_key_value_heads": 3},
+        """
+model:
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, norm: {epsilon: 1e-5}, input: {scale: 3},
+            residual: {kind: scaled, by: 0.22}, feedforward: {d_ff: 40},
+            attention: {heads: 3, kv_heads: 3, score: {scale: 0.2}}}
+""",
+        PRE,
+    ),
+    "cohere": Case(
+        "Cohere",
+        {"tie_word_embeddings": True, "num_attention_heads": 3, "num_key_value_heads": 3, "logit_scale": 0.5},
+        """
+model:
+  decoder: {d_model: 24, layers: 2, max_length: 64, dropout: 0, norm: {kind: layer_norm, bias: false},
+            order: [[attention, feedforward]],
+            attention: {heads: 3, position: {base: 500000, layout: interleaved}}, feedforward: {d_ff: 40}}
+""",
+        PRE,
+    ),
     "mixtral": Case(
         "Mixtral",
         {"tie_word_embeddings": False, "num_local_experts": 5, "num_experts_per_tok": 2},
@@ -192,6 +215,7 @@ model:
         PRE,
     ),
 }  # fmt: skip
+HEADS = {"gemma-2": "{soft_cap: 3}", "granite": "{scale: 2}", "cohere": "{scale: 0.5}"}
 every_case = pytest.mark.parametrize("name", CASES)
 
 
@@ -203,8 +227,9 @@ def pair(name: str) -> tuple[Any, Model]:
     case = CASES[name]
     config = getattr(transformers, f"{case.theirs}{'Text' * (case.theirs == 'Gemma3')}Config")
     other = shaken(getattr(transformers, f"{case.theirs}ForCausalLM")(config(**SIZES | case.config)), 0.4)
-    head = "task: {kind: language_model, output: {soft_cap: 3}}" if name == "gemma-2" else "task: language_model"
-    ours = built(TOP.replace("task: language_model", head) + case.spec)
+    head = HEADS.get(name)
+    task = "task: language_model"
+    ours = built(TOP.replace(task, f"task: {{kind: language_model, output: {head}}}" if head else task) + case.spec)
     weights = renamed(other, NAMES | case.norms)
     if weights.pop("experts", None) is not None:
         weights |= experts(other)
