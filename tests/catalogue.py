@@ -99,6 +99,13 @@ LINEARS = {
 }
 """Those whose sums serve every query."""
 
+RETENTIONS = {
+    "retention": "{kind: retention, heads: 3, d_head: 4, d_value: 5}",
+    "retention, interleaved": "{kind: retention, heads: 2, d_head: 6, d_value: 6, position: {layout: interleaved}, "
+    "context_norm: layer_norm}",
+    "retention, no position": "{kind: retention, heads: 1, d_head: 5, d_value: 3, position: none, context_norm: none}",
+}
+
 MASKS = (
     "full",
     "causal",

@@ -18,6 +18,7 @@ from attncli.nn.norms import build_norm
 from attncli.nn.placing import place_of
 from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
+from attncli.nn.retention import build_retention
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent, Linear
@@ -26,6 +27,7 @@ from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
 from attncli.spec.norms import NoNorm, NormPlace
 from attncli.spec.residuals import DeepNorm
+from attncli.spec.retention import Retention
 from attncli.streams import Stream
 
 
@@ -290,6 +292,8 @@ def _build_body(part: AnyAttention | FeedforwardSpec, around: Around) -> Body:
     memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
     if isinstance(part, Linear):
         return build_linear(part, d_query=d_model, d_memory=memory, d_output=d_model)
+    if isinstance(part, Retention):
+        return build_retention(part, d_query=d_model, d_memory=memory, d_output=d_model)
     position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
     if isinstance(part, Latent):
         return build_latent(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)

@@ -6,6 +6,7 @@ Katharopoulos et al. 2020, arXiv:2006.16236. The weights exist only where they a
 outputs without them. In a packed row every text would need sums of its own, so the reference serves it.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ from attncli.spec import attention as spec
 Feature = Literal["elu", "relu", "exp"]
 
 
+Absorb = Callable[[Tensor | None, Tensor, Tensor], Tensor]
+"""S after some more keys and values."""
+
+
 class RunningSum(KeyValue):
     """S of all tokens so far, beside their keys and values.
 
@@ -33,15 +38,16 @@ class RunningSum(KeyValue):
     of what is written; they take less room than an S for each token.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, absorb: Absorb) -> None:
         super().__init__(capacity)
+        self._absorb = absorb
         self._sum: Tensor | None = None
 
     def append(self, *new: Tensor) -> tuple[Tensor, ...]:
         """Keys and values so far, and S before the new ones."""
         key, value = new
-        before = linear.absorbed(key[:, :, :0], value[:, :, :0]) if self._sum is None else self._sum
-        self._sum = before + linear.absorbed(key, value)
+        before = self._absorb(None, key[:, :, :0], value[:, :, :0]) if self._sum is None else self._sum
+        self._sum = self._absorb(before, key, value)
         return *super().append(*new), before
 
     def reorder(self, index: Tensor) -> None:
@@ -51,7 +57,7 @@ class RunningSum(KeyValue):
     def crop(self, length: int) -> None:
         if length < self.length:
             key, value = (room[:, :, :length] for room in self._room)
-            self._sum = linear.absorbed(key, value)
+            self._sum = self._absorb(None, key, value)
         super().crop(length)
 
     @property
@@ -81,7 +87,7 @@ class LinearAttention(Attention):
         return Choice("linear", ("weights are products of features: sums serve every query, and none is held",))
 
     def cache(self, capacity: int) -> KeyValue:
-        return RunningSum(capacity)
+        return RunningSum(capacity, linear.added)
 
     def ask(self, x: Tensor, view: View) -> Asked:
         return Asked(self._features(super().ask(x, view).query), None)

@@ -29,6 +29,7 @@ from attncli.spec.recurrent import (
     ReadoutFeeding,
     Recurrent,
 )  # fmt: skip
+from attncli.spec.retention import Retention
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
 from attncli.spec.spans import Predicted
@@ -143,7 +144,7 @@ def _attention_work(
     """Maps of queries and keys, then the score and the mixture of each pair."""
     if isinstance(part, Latent):
         return _latent_work(address, part, d_query, d_output, d_memory, pairs, batch)
-    if isinstance(part, Linear):
+    if isinstance(part, (Linear, Retention)):
         return _linear_work(address, part, d_query, d_output, d_memory, pairs, batch)
     heads, kv_heads, projections, each = part.heads, part.kv_heads, part.projections, part.maps_a_head
     ask = part.d_head if part.maps("query") else d_query // (heads * each)
@@ -193,12 +194,13 @@ def _latent_work(
 
 
 def _linear_work(
-    address: str, part: Linear, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
+    address: str, part: Linear | Retention, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
 ) -> Work:
     """Maps, and for each key and each query one product of its features with the sum; no work grows with pairs."""
     key, value = part.heads * part.d_head, part.heads * part.d_value
-    each = part.heads * part.d_head * (part.d_value + 1)
-    maps = pairs.queries * (d_query * key + value * d_output) + pairs.new_keys * d_memory * (key + value)
+    each = part.heads * part.d_head * (part.d_value + isinstance(part, Linear))
+    gate = d_query * value * isinstance(part, Retention)
+    maps = pairs.queries * (d_query * key + value * d_output + gate) + pairs.new_keys * d_memory * (key + value)
     return _even(address, 2 * batch * (maps + each * (pairs.queries + pairs.new_keys)))
 
 

@@ -12,17 +12,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, PlainSerializer
 
 from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
+from attncli.spec.fixed import PROJECTIONS, Fixed, Maps, Projection
 from attncli.spec.masks import MaskField
 from attncli.spec.normalizers import Normalizer, Softmax, Sum
 from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
 from attncli.spec.positions import Cope, NoPosition, Relative, Rotary, Shaw, Xpos
 from attncli.spec.residuals import Add, Residual
+from attncli.spec.retention import Retention
 from attncli.spec.scores import ScaledDot, Score
 from attncli.spec.spans import NoSpan, Predicted, Span
 from attncli.spec.steps import All, LengthTemperature, NoTemperature, QkNorm, Select
-
-Projection = Literal["query", "key", "value", "output"]
-PROJECTIONS: tuple[Projection, ...] = ("query", "key", "value", "output")
 
 
 def _read_projections(value: Any) -> Any:
@@ -42,7 +41,6 @@ def _write_bias(value: tuple[Projection, ...]) -> Any:
     return {PROJECTIONS: True, (): False}.get(value, list(value))
 
 
-Maps = tuple[Projection, ...]
 _SOME = Written(Literal["all", "none"], Maps)
 _BIASED = Written(bool, Maps)
 
@@ -195,33 +193,7 @@ class Differential(MultiHead):
         return False
 
 
-class _Fixed(Spec):
-    """What a kind has no key for: constants, so that one reader serves every kind."""
-
-    maps_a_head: ClassVar[int] = 1
-    projections: ClassVar[Maps] = PROJECTIONS
-    kv_from: ClassVar[None] = None
-    qk_norm: ClassVar[NoNorm] = NoNorm()
-    v_norm: ClassVar[NoNorm] = NoNorm()
-    value_residual: ClassVar[Literal["none"]] = "none"
-    persistent: ClassVar[int] = 0
-    length_temperature: ClassVar[NoTemperature] = NoTemperature()
-    soft_cap: ClassVar[None] = None
-    talking_heads: ClassVar[Literal["none"]] = "none"
-    select: ClassVar[All] = All()
-    sink: ClassVar[Literal["none"]] = "none"
-    span: ClassVar[NoSpan] = NoSpan()
-    head_scale: ClassVar[Literal["none"]] = "none"
-    gate: ClassVar[Literal["none"]] = "none"
-    without_kernel: ClassVar[tuple[str, ...]] = ()
-    sums_to_one: ClassVar[bool] = True
-
-    def maps(self, name: Projection) -> bool:
-        """Every query, key and value is made by a map."""
-        return True
-
-
-class Latent(_Fixed):
+class Latent(Fixed):
     """Keys and values of all heads from one narrow latent a token: k = [U_k c, r], v = U_v c with c = norm(W x).
 
     r = turn(W_r x) is one key that all heads share, the only part that a position turns; q = [U_q c', turn(U_r c')]
@@ -271,7 +243,7 @@ class Latent(_Fixed):
             yield Fault(("position", "d_rotary"), rule, "write at most d_rotary of the attention")
 
 
-class Linear(_Fixed):
+class Linear(Fixed):
     """Weights f(q) . f(k) / sum f(q) . f(k): a running sum of f(k) v' serves every query, and no weight is held.
 
     Cost grows with the length, not with its square, and a step of writing costs the same at every place. f is
@@ -318,8 +290,8 @@ class Linear(_Fixed):
             yield Fault(("mask",), rule, "write mask: causal or full, or kind: multi_head")
 
 
-AnyAttention = MultiHead | Latent | Linear
-ATTENTIONS = (MultiHead, Latent, Linear)
+AnyAttention = MultiHead | Latent | Linear | Retention
+ATTENTIONS = (MultiHead, Latent, Linear, Retention)
 """The classes of every kind of attention; what a kind has no key for, it has as a constant."""
 
 
@@ -333,5 +305,5 @@ class CrossDifferential(Differential, CrossAttention):
     """A differential attention whose keys and values are the states of another stack."""
 
 
-Attention = Annotated[MultiHead | Differential | Latent | Linear, Kinds("attention")]
+Attention = Annotated[MultiHead | Differential | Latent | Linear | Retention, Kinds("attention")]
 Cross = Annotated[CrossAttention | CrossDifferential, Kinds("cross_attention")]

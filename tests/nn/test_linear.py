@@ -90,7 +90,7 @@ def test_every_law_holds(kind):
 
 def test_a_running_sum_goes_on_from_where_a_text_was_cut_and_moved():
     key, value = torch.rand(3, 2, 6, 4, dtype=torch.float64), torch.randn(3, 2, 6, 5, dtype=torch.float64)
-    past = RunningSum(6)
+    past = RunningSum(6, linear.added)
     past.append(key, value)
     past.crop(2)
     past.reorder(torch.tensor([2, 0]))

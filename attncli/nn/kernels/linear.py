@@ -22,6 +22,11 @@ def absorbed(key: Tensor, value: Tensor) -> Tensor:
         return torch.matmul(wide(key).mT, F.pad(wide(value), (0, 1), value=1.0))
 
 
+def added(before: Tensor | None, key: Tensor, value: Tensor) -> Tensor:
+    """S after some more keys and values."""
+    return absorbed(key, value) if before is None else before + absorbed(key, value)
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, state: Tensor | None) -> Tensor:
     """Outputs (b h q v), after the keys of `state`. A query whose weights are all 0 gives zeros."""
     with torch.autocast(query.device.type, enabled=False):

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from attncli.spec.attention import PROJECTIONS, Differential, MultiHead
+from attncli.spec.attention import Differential, MultiHead
 from attncli.spec.base import Spec
 from attncli.spec.expand.branches import joined
 from attncli.spec.expand.work import Work, count, filled, union, word, words
+from attncli.spec.fixed import PROJECTIONS
 from attncli.spec.nodes import Mapping, Node, Scalar, derived
 from attncli.spec.positions import Rotary, Xpos
 from attncli.spec.scores import Additive, ScaledDot
@@ -43,6 +44,8 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
         return _latent(work, node, around)
     if word(node.items["kind"]) == "linear":
         return _linear(work, node, around)
+    if word(node.items["kind"]) == "retention":
+        return _linear(work, _positioned(work, _parted(work, node, around), around), around)
     if word(node.items["kind"]) not in ("multi_head", "differential"):
         return node
     around = _of_maps(node, around)

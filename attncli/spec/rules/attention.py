@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import Projection
 from attncli.spec.base import Fault
+from attncli.spec.fixed import Projection
 from attncli.spec.masks.predicates import Causal, Neighbourhood, Prefix, Same
 from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Queries, Softmax
