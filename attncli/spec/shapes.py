@@ -166,9 +166,11 @@ def _spent(record: type[Spec], own: dict[str, Shape]) -> dict[str, Shape]:
         down = {key: layer[key] for key in ("order", "attention", "cross_attention", "feedforward", "bias")}
         return down | {"layers": Either((Number(True, least=0), Listing(Record(Layer))))}
     if issubclass(record, Model):
-        stacks = keys_of(Transformer) | {
-            k: v for k, v in keys_of(Recurrent).items() if k not in ("layers", "cross_attention")
-        }
+        stacks = dict(keys_of(Transformer))
+        for key, shape in keys_of(Recurrent).items():
+            if key not in ("layers", "cross_attention"):
+                known = stacks.get(key, shape)
+                stacks[key] = known if known == shape else _either((known, shape))
         return {key: shape for key, shape in stacks.items() if key not in ("kind", "order", *own)}
     if issubclass(record, Run):
         return {"extends": Either((Plain("text"), Listing(Plain("text"))))}

@@ -11,7 +11,11 @@ from attncli.checking.certificate import certify
 from attncli.checking.laws import LAWS
 from attncli.nn.model import build_model, token_fields
 from attncli.spec.load import Loaded, load_spec
+from attncli.spec.nodes import Source, plain
+from attncli.spec.reader import lines_of, read_mapping
+from attncli.spec.schema import json_schema
 from attncli.spec.sizes import sizes_of
+from tests.spec import schemas
 
 ROOT = Path(__file__).parents[2]
 PAPERS = {path.stem: path for path in sorted((ROOT / "specs" / "papers").glob("*.yaml"))}
@@ -91,6 +95,7 @@ every_paper = pytest.mark.parametrize("name", PAPERS)
 def test_there_are_papers():
     assert len(PAPERS) >= 40
     assert set(APART) <= set(COUNTS) <= set(PAPERS)
+    assert f"{len(PAPERS)} specs of [specs/papers]" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @every_paper
@@ -105,6 +110,14 @@ def test_it_opens_with_its_command_and_its_paper(name):
     assert re.search(r"\b(19|20)\d\d\b", lines[4]), "the year of the paper"
     assert loaded(name).run.name == name
     assert loaded(name).notes == ()
+
+
+def test_editors_accept_them():
+    schema = json_schema()
+    for name, path in PAPERS.items():
+        text = path.read_text(encoding="utf-8")
+        found = schemas.faults(plain(read_mapping(text, Source(path.name, lines_of(text), path.parent), [])), schema)
+        assert (name, found) == (name, [])
 
 
 @every_paper
