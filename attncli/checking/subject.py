@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from attncli.nn.model import Model, build_model, token_fields
+from attncli.nn.norms import ScaleNorm
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import SPECIALS, Sizes, sizes_of
@@ -16,6 +17,8 @@ from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
 LENGTHS = (6, 9, 3, 4)
 """Tokens of the rows; each field begins at another one."""
+LENGTH = 3.0
+"""What is added to the length that a scale_norm gives: states much shorter than a bias would all be that bias."""
 SPREAD = 0.3
 """Standard deviation of the drawn weights."""
 
@@ -97,6 +100,9 @@ def shake(module: nn.Module, *, seed: int = 0, spread: float = SPREAD) -> None:
         for parameter in module.parameters():
             drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(drawn * spread)
+        for each in module.modules():
+            if isinstance(each, ScaleNorm):
+                each.weight.add_(LENGTH)
 
 
 def _rows(run: Run, sizes: Sizes, seed: int) -> Rows:

@@ -18,6 +18,9 @@ from attncli.spec.seeds import mix
 from attncli.spec.training import Sample
 from attncli.streams import Batch
 
+COLDEST = 1e-30
+"""Below it a temperature would be flushed to zero; the likeliest token takes all long before."""
+
 
 def sample(
     model: Model,
@@ -61,7 +64,7 @@ def draw(scores: Tensor, uniform: Tensor, *, temperature: float, top_k: int | No
     elif top_p is not None:
         scores, index = scores.sort(dim=-1, descending=True, stable=True)
     scores = scores.to(precise(scores.device))
-    mass = ((scores - scores.max(-1, keepdim=True).values) / temperature).softmax(-1)
+    mass = ((scores - scores.max(-1, keepdim=True).values) / max(temperature, COLDEST)).softmax(-1)
     if top_p is not None:
         before = torch.nn.functional.pad(mass.cumsum(-1), (1, -1))
         mass = mass.masked_fill(before >= top_p, 0.0)  # nothing lies before the first, so it always stays

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.matrix.options import pairs
-from tests.matrix.pairs import Family, Result, alone, tried
+from tests.matrix.pairs import Family, Result, alone, one_thread, tried_job
 from tests.matrix.rules import RULES
 
 FAMILIES: tuple[Family, ...] = ("transformer", "recurrent")
@@ -47,26 +47,15 @@ def _family(family: Family, limit: int | None, seed: int) -> list[Result]:
         chosen = random.Random(seed).sample(chosen, limit)
     print(f"{family}: {len(options)} options, {len(chosen)} pairs", file=sys.stderr)
     jobs = [(family, *pair) for pair in chosen]
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), initializer=_alone_on_a_core) as pool:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count(), initializer=one_thread) as pool:
         results = []
-        for number, result in enumerate(pool.imap_unordered(_try, jobs, chunksize=8), 1):
+        for number, result in enumerate(pool.imap_unordered(tried_job, jobs, chunksize=8), 1):
             results.append(result)
             if result.outcome == "wrong":
                 print(f"WRONG {' + '.join(result.names)}: {result.why}", file=sys.stderr)
             if number % 500 == 0:
                 print(f"{family}: {number} of {len(jobs)}", file=sys.stderr)
     return results
-
-
-def _alone_on_a_core() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-def _try(job: tuple) -> Result:
-    family, *options = job
-    return tried(family, *options)
 
 
 HEAD = """# The pair matrix

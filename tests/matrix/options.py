@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from attncli.spec.attention import MultiHead
-from attncli.spec.base import Spec
+from attncli.spec.base import Derived, Spec, kind_of
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.shapes import Either, Listing, Number, Plain, Record, Shape, Table, Union_, Words, keys_of
 from attncli.spec.stacks import Transformer
@@ -22,6 +22,24 @@ SKIPPED = {
     "attention", "feedforward", "input", "d_hidden", "same_as", "mask", "second_projections",
 }  # fmt: skip
 """Keys that are no choice of a kind by themselves, or that are drawn elsewhere (masks, below)."""
+
+BRANCH = ("norm", "norm_place", "residual")
+"""Keys of every branch, drawn once."""
+
+FITTED: dict[str, Tree] = {"llama4": {"floor": 4}, "longrope": {"short": [1.0, 1.5, 2.0], "long": [2.0, 3.0, 4.0]}}
+"""What a kind needs besides to have an effect in so small a model."""
+
+_LOOK_BACK: Tree = {"encoder": {"attention": {"mask": "causal"}}}
+COMPANY: dict[str, Tree] = {
+    "xpos": _LOOK_BACK, "cope": _LOOK_BACK, "forgetting": _LOOK_BACK,
+    "deepnorm": {"norm_place": "post"}, "value_residual=first": {"encoder": {"layers": 2}},
+    "attention.normalizer=queries":
+        {"decoder": {"attention": {"normalizer": "softmax"}, "cross_attention": {"normalizer": "softmax"}}},
+    "attention.span=predicted": {"decoder": {"attention": {"span": "none"}, "cross_attention": {"span": "none"}}},
+    "of=backward": {"encoder": {"direction": "backward"}}, "state_and_cell": {"cell": "lstm"},
+    "readout=state": {"decoder": {"input_feeding": "context"}}, "decoder.residual=add": {"decoder": {"layers": 2}},
+}  # fmt: skip
+"""What must stand beside an option for it to have a meaning."""
 
 VALUES: dict[str, Any] = {
     "heads": 2, "kv_heads": 2, "d_head": 8, "d_value": 5, "d_rotary": 4, "projections": ["value", "output"],
@@ -74,6 +92,11 @@ KINDS = [
 def transformer_options() -> list[Option]:
     """Those of a Transformer: its attentions, branches, norms, inputs and output."""
     found = [*_keys("attention", keys_of(MultiHead), ("attention",))]
+    for kind in _kinds(keys_of(Transformer)["attention"])[1:]:
+        needed = {name: VALUES[name] for name in _required(kind) if name in VALUES}
+        found.append(
+            Option(f"attention={kind_of(kind)}", "attention", {"attention": {"kind": kind_of(kind), **needed}})
+        )
     found += KINDS
     stack = {key: shape for key, shape in keys_of(Transformer).items() if key not in ("bias",)}
     found += _keys("stack", stack, ())
@@ -116,19 +139,23 @@ def _keys(of: str, shapes: dict[str, Shape], path: tuple[str, ...]) -> Iterator[
 def _values(name: str, shape: Shape, path: tuple[str, ...]) -> Iterator[Option]:
     """Each kind and word that a key takes, and one number; inside a kind, each of its keys."""
     for value, told in _choices(path[-1], shape):
-        yield Option(f"{name}={told}", name, _tree(path, value), detail=" " in told)
+        full = f"{name}={told}"
+        beside = [tree for words, tree in COMPANY.items() if words in full]
+        yield Option(full, name, laid(_tree(path, value), *beside), detail=" " in told)
 
 
-def _choices(key: str, shape: Shape) -> Iterator[tuple[Any, str]]:
+def _choices(key: str, shape: Shape, depth: int = 0) -> Iterator[tuple[Any, str]]:
     match shape:
         case Union_(kinds=kinds):
             for kind, record in kinds.items():
                 needed = {name: VALUES[name] for name in _required(record) if name in VALUES}
-                needed |= _nested(record)
+                needed |= _nested(record) | FITTED.get(kind, {})
                 yield ({"kind": kind, **needed} if needed else kind), kind
+                if depth:
+                    continue  # a kind within a kind is a choice; its own keys are drawn where it stands by itself
                 for inner, part in keys_of(record).items():
-                    if inner not in ("kind", *needed, *SKIPPED) or inner in ("d_hidden",):
-                        for value, told in _choices(inner, part):
+                    if inner not in ("kind", *needed, *SKIPPED, *BRANCH) or inner in ("d_hidden",):
+                        for value, told in _choices(inner, part, depth + 1):
                             yield {"kind": kind, **needed, inner: value}, f"{kind} {inner}={told}"
         case Words(words=words):
             yield from ((word, str(word)) for word in words)
@@ -143,7 +170,7 @@ def _choices(key: str, shape: Shape) -> Iterator[tuple[Any, str]]:
             yield {name: VALUES[name] for name in keys_of(record) if name in VALUES}, "mapping"
         case Either(of=parts):
             for part in parts:
-                yield from _choices(key, part)
+                yield from _choices(key, part, depth)
         case Listing() | Table() | Plain():
             return
 
@@ -156,8 +183,6 @@ def _nested(record: type[Spec]) -> Tree:
 
 
 def _required(record: type[Spec]) -> list[str]:
-    from attncli.spec.base import Derived
-
     return [name for name, info in record.model_fields.items()
             if info.is_required() and not any(isinstance(mark, Derived) for mark in info.metadata)]  # fmt: skip
 
@@ -176,15 +201,13 @@ def _distinct(options: list[Option]) -> list[Option]:
 
 
 def laid(base: Tree, *others: Tree) -> Tree:
-    """Mappings merged key by key, the later over the earlier; a value over a value replaces it."""
+    """Mappings merged key by key, the later over the earlier; a value over a value, or another kind, replaces it."""
     made = dict(base)
     for other in others:
         for key, value in other.items():
             below = made.get(key)
-            if isinstance(value, dict) and isinstance(below, dict) and ("kind" not in value or "kind" not in below):
-                made[key] = laid(below, value)
-            else:
-                made[key] = value
+            merges = isinstance(value, dict) and isinstance(below, dict) and "kind" not in value.keys() & below.keys()
+            made[key] = laid(below, value) if merges else value
     return made
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 import yaml
 
 from attncli.checking.certificate import judged
@@ -17,7 +18,7 @@ Family = Literal["transformer", "recurrent"]
 BASES: dict[Family, Tree] = {
     "transformer": {
         "tie_embeddings": "none", "d_model": 12, "max_length": 32,
-        "attention": {"heads": 4, "d_head": 6}, "feedforward": {"d_ff": 10},
+        "attention": {"heads": 4, "d_head": 6}, "feedforward": {"kind": "swiglu", "d_ff": 10},
         "encoder": {"layers": 1}, "decoder": {"layers": 2},
     },
     "recurrent": {
@@ -81,3 +82,14 @@ def tried(family: Family, *options: Option) -> Result:
     if broken:
         return Result(names, "wrong", f"{broken[0].law}: {broken[0].witness} (error {broken[0].error:.1e})")
     return Result(names, "passed", "")
+
+
+def one_thread() -> None:
+    """What a process that tries pairs begins with: what it computes is too small for more."""
+    torch.set_num_threads(1)
+
+
+def tried_job(job: tuple[Family, Option, Option]) -> Result:
+    """`tried`, for a pool of processes."""
+    family, *options = job
+    return tried(family, *options)

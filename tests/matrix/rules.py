@@ -8,10 +8,14 @@ import re
 RULES: dict[str, tuple[str, str]] = {
     "no-effect": (
         r"nothing reads this|no stack reads this|changes nothing|leaves no place for it|in a norm already|"
-        r"the factor is 1 up to|every key would weigh the same|there is one layer|has no residual branch",
+        r"the factor is 1 up to|every key would weigh the same|there is one layer|has no residual branch|"
+        r"compares no keys|are all of them|tokens away: it has|has no earlier values|has no other attention",
         "a key that nothing reads would do nothing",
     ),
-    "fields-of-a-kind": (r"is a key of kind", "a field belongs to the kind whose equation has it"),
+    "fields-of-a-kind": (
+        r"is a key of kind|has no sigmoid that could be steeper",
+        "a field belongs to the kind whose equation has it",
+    ),
     "pairs-of-features": (
         r"turns? pairs? of features|turn in pairs|d_rotary \d+ is wider|pair sines with cosines",
         "a rotation turns two features, within a head",
@@ -27,14 +31,23 @@ RULES: dict[str, tuple[str, str]] = {
     "tied-widths": (r"tie_embeddings", "one matrix has one shape"),
     "state-shape": (r"cannot be copied into", "a state is copied into one of its own shape"),
     "shares": (
-        r"need not sum to one|shares of one|a part of$|that a sink could take",
-        "coverage, copying and sinks take parts of rows that sum to one (Tu 2016, See 2017, Xiao 2024)",
+        r"need not sum to one|shares of one|a part of$|that a sink could take|divided by their sum|shares out the keys",
+        "coverage, copying, sinks and fading take parts of rows that sum to one (Tu 2016, See 2017, Xiao 2024)",
     ),
     "step-by-step": (
         r"reads the weights of (earlier steps|the last step)|attends while it writes|length, which is unknown",
         "weights of earlier steps exist only where steps follow each other (Chorowski 2015, Zhang 2018)",
     ),
     "joint-rows": (r"a later query takes its share", "a weight that later queries decide is no causal one"),
+    "one-axis": (
+        r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from",
+        "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",
+    ),
+    "shared-keys": (
+        r"are of another|the values are \d+ heads|makes something of its own of each key",
+        "keys and values that are shared have one shape and one reader's form (Brandon 2024, Zhou 2024)",
+    ),
+    "overflow": (r"would overflow", "a number beyond float32 is none"),
     "mixed-masks": (r"after they are mixed, a head has weights where", "heads that mix see what any of them sees"),
     "context-gate": (r"without cross_attention there is no context", "a context gate weighs a context (Tu 2017)"),
     "looks-back": (r"looks back from the query", "decays and counts run from the query to earlier keys"),
@@ -42,7 +55,10 @@ RULES: dict[str, tuple[str, str]] = {
         r"defined for the dot product|shares one scale|would compare both|no temperature of the logits|see how long",
         "what is added to a key before the product has no meaning under another score",
     ),
-    "unknown-length": (r"which no writer knows", "text read at once must equal text written token by token"),
+    "unknown-length": (
+        r"which no writer knows|turns early tokens by how long",
+        "text read at once must equal text written token by token",
+    ),
     "original-length": (r"no text is longer than original_length", "a stretch beyond a length that no text has"),
     "stands-nowhere": (r"stands at none|is predicted of one|asks each token as the keys", "a position needs a place"),
     "deepnorm": (r"deepnorm is norm\(alpha x \+ f\)", "Wang et al. 2022 define it for post-norm"),

@@ -6,6 +6,7 @@ import torch
 import yaml
 from torch import nn
 
+from attncli.checking import subject
 from attncli.nn.model import Model, build_model, token_fields
 from attncli.spec.load import load_text
 from attncli.spec.masks import parse
@@ -21,11 +22,7 @@ TARGETS = ([2, 7, 8, 9], [2, 11, 18, 13, 14, 15], [2, 5], [2, 16, 6])
 
 def shake(module: nn.Module, *, seed: int = 0, size: float = 0.4) -> None:
     """Draw every parameter, gains and biases too, so that none hides behind a 0 or a 1."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.copy_(drawn * size)
+    subject.shake(module, seed=seed, spread=size)
 
 
 def tiny(model: str, task: str = "seq2seq") -> str:
