@@ -126,7 +126,7 @@ def _stitched(taken: list[Taken], ends: Ends, batch: Batch, row: int, text: Text
 @torch.inference_mode()
 def replay_error(model: Model, batch: Batch, row: int, written: Written, *, only: str = "*") -> float:
     """Largest difference between stitched weights and those of the finished text read at once, relative to the
-    largest weight of the row."""
+    largest weight of the row, which may be below 0."""
     recorder = Recorder(only)
     writer = model.stacks[model.head_stack].field
     device = next(iter(batch.values())).values.device
@@ -137,7 +137,7 @@ def replay_error(model: Model, batch: Batch, row: int, written: Written, *, only
     for stitched in written.maps:
         parts = [Part.of(taken, 0) for taken in recorder.taken[stitched.address]]
         replayed = torch.cat([part.weights for part in parts], 1).numpy()
-        largest = np.maximum(replayed.max(-1, initial=0.0), np.finfo(np.float32).tiny)
+        largest = np.maximum(np.abs(replayed).max(-1, initial=0.0), np.finfo(np.float32).tiny)
         difference = np.abs(replayed - stitched.weights).max(-1, initial=0.0) / largest
         # A NaN must not hide behind a comparison.
         worst = float(np.maximum(worst, np.where(np.isnan(difference), np.inf, difference).max(initial=0.0)))

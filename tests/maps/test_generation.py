@@ -12,6 +12,7 @@ from attncli.maps.generation import Written, capture_generated, replay_error
 from attncli.nn.model import Model
 from attncli.spec.training import Beam, Decoding, Greedy, Sample
 from attncli.streams import Batch, stream
+from tests import catalogue
 from tests.nn import models
 
 TEXTS = models.writers()
@@ -50,6 +51,24 @@ def test_a_beam_is_stitched_to_what_a_replay_shows(name: str) -> None:
         for written in hypotheses:
             assert replay_error(model, batch, row, written) < 1e-5
             assert {one.address for one in written.maps} == set(model.attentions())
+            assert all(one.certificate.holds for one in written.maps)
+
+
+KINDS = catalogue.KINDS | catalogue.LATENTS | catalogue.LINEARS | catalogue.RETENTIONS
+KINDS = {name: kind for name, kind in KINDS.items() if "no maps" not in name}  # heads of 3, which nothing turns
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+def test_a_beam_of_every_kind_of_attention_is_stitched_to_a_replay(kind: str) -> None:
+    """Sums that run over the keys keep those beside them for this; weights may all be below 0."""
+    model = models.build(models.tiny(
+        "{d_model: 12, max_length: 32, tie_embeddings: none, feedforward: {d_ff: 10}, encoder: {layers: 1}, "
+        f"decoder: {{layers: 2, attention: {kind}}}}}"
+    ))  # fmt: skip
+    batch = sources()
+    for row, hypotheses in enumerate(generated(model, batch, BEAM)):
+        for written in hypotheses:
+            assert replay_error(model, batch, row, written) < 1e-5
             assert all(one.certificate.holds for one in written.maps)
 
 
