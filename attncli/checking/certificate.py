@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from attncli.checking.laws import LAWS, TOLERANCE, Law, Measure
+from attncli.checking.laws import LAWS, Law
+from attncli.checking.measure import TOLERANCE, Measure
 from attncli.checking.shrink import shrunk
 from attncli.checking.subject import Subject, subject_of
 from attncli.errors import CheckError, SpecError
