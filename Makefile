@@ -1,6 +1,6 @@
 # Set-up and the errands of attncli. `make demo` and `make test` need only make, Python 3.11 or newer and pip.
 #
-#   make demo PIP_ARGS='--index-url …'   passes options to pip; with none, pip's own configuration decides
+#   make demo PIP_ARGS='…'               passes options to pip; with none, pip's own configuration decides
 #   make test PYTHON=python3.12          takes another Python
 #   make test JOBS=4                     runs the tests in that many processes
 
@@ -39,7 +39,7 @@ examples: $(VENV)/installed-test ## Run the walk-throughs of examples/ in full, 
 chaos: $(VENV)/installed-test ## Kill trainings at random moments; the resumed ones must end bit for bit the same.
 	$(BIN)/python benchmarks/chaos.py
 
-matrix: $(VENV)/installed-test ## Try every pair of options of the language against every law, and write docs/matrix.md (an hour).
+matrix: $(VENV)/installed-test ## Try every pair of options of the language against every law, and write docs/matrix.md (hours).
 	$(BIN)/python -m tests.matrix --out docs/matrix.md
 
 bench: $(VENV)/installed-test ## Measure the speed of starting, building and training on this machine.

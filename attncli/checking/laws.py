@@ -16,6 +16,7 @@ from attncli.checking.measure import Measure, apart
 from attncli.checking.subject import Subject, shake
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model, build_model
+from attncli.nn.normalizers import Sum
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
@@ -158,11 +159,17 @@ def _gradients(subject: Subject) -> Iterator[Measure]:
 
 
 def cancels(model: Model, name: str) -> bool:
-    """Whether a parameter adds one number to all scores of a query, or of a key, which its normalizer does not see."""
+    """Whether a parameter adds one number to all scores of a query (or key), or is a factor of them, that its
+    normalizer does not see.
+    """
     parameter = dict(model.named_parameters())[name]
     for attention in model.attentions().values():
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
-        if own is None or attention.normalizer.shifts == "none":
+        if own is None:
+            continue
+        if own in ("score.log_temperature", "score.factor") and isinstance(attention.normalizer, Sum):
+            return attention.normalizer.activation != "softplus"  # a factor of every score leaves with the sum
+        if attention.normalizer.shifts == "none":
             continue
         turned = type(attention.position).angles is not Relative.angles
         of_query = attention.normalizer.shifts == "query"

@@ -63,15 +63,18 @@ HEAD = """# The pair matrix
 Each pair of options of the language is refused by a named rule, or its model obeys every law of `attncli check`:
 causality, cached decoding, padding on either side, packing, evaluation without randomness, a gradient for every
 parameter, weights that survive a file, kernels that agree. The options are drawn from the language's own classes
-(`tests/matrix/options.py`), so that a new kind enters by itself. This table is what `make matrix` wrote on {date}, in
-{minutes:.0f} minutes.
+(`tests/matrix/options.py`), so that a new kind enters by itself. `make matrix` tries every pair of kinds, and every key
+inside a kind with a few of them. This table is what `python -m tests.matrix {arguments}` wrote on {date}, in
+{minutes:.0f} minutes{drawn}.
 
 | family | options | pairs | passed | refused | wrong |
 |---|---:|---:|---:|---:|---:|"""
 
 
 def _table(results: dict[Family, list[Result]], seconds: float) -> str:
-    lines = HEAD.format(date=datetime.date.today().isoformat(), minutes=seconds / 60).splitlines()
+    drawn = ", of pairs drawn at random" if "--limit" in sys.argv else ""
+    date, arguments = datetime.date.today().isoformat(), " ".join(sys.argv[1:])
+    lines = HEAD.format(date=date, minutes=seconds / 60, arguments=arguments, drawn=drawn).splitlines()
     for family, found in results.items():
         counts = Counter(result.outcome for result in found)
         options = len({name for result in found for name in result.names})

@@ -39,6 +39,10 @@ RULES: dict[str, tuple[str, str]] = {
         "weights of earlier steps exist only where steps follow each other (Chorowski 2015, Zhang 2018)",
     ),
     "joint-rows": (r"a later query takes its share", "a weight that later queries decide is no causal one"),
+    "one-state": (
+        r"one sum holds all keys|the decay counts back",
+        "a sum that runs over the keys can forget none of them (Katharopoulos 2020, Sun 2023)",
+    ),
     "one-axis": (
         r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from",
         "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",

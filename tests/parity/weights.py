@@ -10,7 +10,7 @@ from attncli.spec.load import load_text
 from attncli.spec.sizes import sizes_of
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
-"""What issue 2 promises in float32."""
+"""Of logits in float32: rounding, and nothing else."""
 
 
 def built(text: str) -> Model:
