@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attncli.nn.attention import Asked, Attention, Projected, Trail
+from attncli.nn.attention import Asked, Attention, Projected
 from attncli.nn.scores import Sequential
+from attncli.nn.serving import Trail
 from attncli.nn.trailed import Coverage
 from attncli.nn.view import View
 

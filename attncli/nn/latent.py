@@ -11,11 +11,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from attncli.nn.attention import Asked, Attention, Projected, Ready
+from attncli.nn.attention import Asked, Attention, Projected
 from attncli.nn.norms import build_norm
 from attncli.nn.placing import build_position, turned
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
+from attncli.nn.serving import Ready
 from attncli.nn.steps import Ending
 from attncli.nn.view import Mask, View
 from attncli.nn.weighing import Weighing, build_weighing

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncli.nn.attention import Attention, Projected, Trail
+from attncli.nn.attention import Attention, Projected
 from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
 from attncli.nn.cells import Hidden, Layered, one_step
@@ -22,6 +22,7 @@ from attncli.nn.inputs import Tokens
 from attncli.nn.layers import Copying, Memory, States
 from attncli.nn.readouts import SQUASH, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
+from attncli.nn.serving import Trail
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
 from attncli.streams import Stream
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from attncli.nn.attention import Projected, Trail
+from attncli.nn.attention import Projected
 from attncli.nn.cells import Hidden
+from attncli.nn.serving import Trail
 from attncli.streams import Stream
 
 

@@ -1,0 +1,195 @@
+"""What serves one attention: queries, keys and values to mixtures, by the kernel that the plan names.
+
+Part of attncli/nn/attention.py, which makes the queries, keys and values and maps the mixtures to outputs. Every kernel
+gives what `by_reference` gives to rounding; a tap is told what the kernel read, so that its weights can be made anew.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from attncli.nn.kernels import fused, reference
+from attncli.nn.kernels.plan import Choice, Traits, plan
+from attncli.nn.normalizers import Normalizer
+from attncli.nn.placing import distances_in, term_of
+from attncli.nn.positions import Distances, Relative, distances_of
+from attncli.nn.scores import Pair, Product, Score
+from attncli.nn.spans import Predicted, read_lengths
+from attncli.nn.steps import Persistent
+from attncli.nn.view import Mask, Record, View
+from attncli.nn.weighing import Seen, Weighed, Weighing
+
+Trail = tuple[Tensor, ...]
+"""What each sequential part of an attention knows of the earlier steps: (b h k) each."""
+
+
+class Ready(NamedTuple):
+    """What a kernel reads."""
+
+    query: Tensor  # (b h q e)
+    key: Tensor  # (b g k ·), as the score reads it
+    value: Tensor  # (b g k v)
+    bias: Tensor | None  # broadcast to (b h q k)
+    view: View
+    turned: Tensor  # (b h q e): the query before its position's `ask`
+    trail: Trail = ()
+    term: Tensor | None = None  # (b h q k)
+
+
+class Served(nn.Module):
+    """The part of an attention between its projections: scores, weights, mixtures. Attention sets the attributes."""
+
+    heads: int
+    maps: int
+    ahead: int
+    persistent: Persistent | None
+    score: Score
+    position: Relative
+    mask: Mask
+    weighing: Weighing
+    span: Predicted | None
+    dropout: float
+    address: str
+    traits: Traits
+
+    @property
+    def normalizer(self) -> Normalizer:
+        """What makes the weights of the scores."""
+        return self.weighing.normalizer
+
+    def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
+        """The kernel that serves this attention there, and why."""
+        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval")
+
+    def serve(self, ready: Ready) -> Tensor:
+        """Mixtures (b h q v) by the planned kernel."""
+        dropout = self.dropout if self.training else 0.0
+        device, dtype = ready.turned.device.type, str(ready.turned.dtype)[6:]
+        if self.plan(device=device, dtype=dtype, training=self.training).kernel == "fused":
+            return self._fused(ready, dropout)
+        return self.by_reference(ready, dropout)[0]
+
+    def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
+        """Mixtures (b h q v) by way of all weights, and the weights."""
+        seen = self._seen(ready)
+        scores = self._scores(ready, seen)
+        term = self._term(ready, seen, scores)
+        weighed = self.weighing(scores if term is None else scores + term, seen)
+        kept = reference.kept(self.weighing, weighed.weights, dropout=dropout)
+        mixed = self._mixed(kept, ready.value, distances_in(ready.view))
+        if ready.view.tap is not None:
+            told = self.weighing.told(weighed, seen)
+            self._tell(ready._replace(term=term), None, *told, mixed, "reference", seen)
+        return mixed, weighed
+
+    def _scores(self, ready: Ready, seen: Seen) -> Tensor:
+        sides = (seen.query_positions, seen.key_positions)
+        pair = self._pair(ready.query, ready.key, ready.value, *sides, ready.view.lengths)
+        if self.score.sequential:
+            pair = pair._replace(previous=ready.trail[0])
+        return reference.wide(self.score(pair))
+
+    def _term(self, ready: Ready, seen: Seen, scores: Tensor | None) -> Tensor | None:
+        """What the position adds to the scores; nothing to those of persistent keys, which stand nowhere."""
+        key, ahead = ready.key[:, :, self.ahead :], self.ahead
+        visible = None if seen.visible is None else self.weighing.spread(seen.visible)[..., ahead:]
+        own = None if scores is None else scores[..., ahead:]
+        term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible)
+        return term if term is None else pad(term, (ahead, 0))
+
+    def _mixed(self, weights: Tensor, value: Tensor, distances: Callable[[], Distances]) -> Tensor:
+        """Mixtures (b h q v) of values (b g k v), and of what the position adds to them."""
+        weights = weights.to(value.dtype)
+        mixed = torch.matmul(weights, reference.repeat_heads(value, self.heads))
+        carried = self.position.carry(weights[..., self.ahead :], distances)
+        return mixed if carried is None else mixed + carried
+
+    def _seen(self, ready: Ready) -> Seen:
+        """What the queries may see of the keys, the persistent ones too, and by what a span multiplies the weights."""
+        view, ahead = ready.view, (self.ahead, 0)
+        visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
+        if self.span is not None:
+            window, factor = self.span(ready.turned, view.key_positions, read_lengths(view))
+            visible = window if visible is None else visible & window
+        if self.ahead:
+            visible = None if visible is None else pad(visible, ahead, value=True)
+            factor = None if factor is None else pad(factor, ahead, value=1.0)
+        last = ready.trail[-1] if ready.trail else None
+        return Seen(view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor)
+
+    def _fused(self, ready: Ready, dropout: float) -> Tensor:
+        """Mixtures (b h q v); the weights are not held."""
+        assert isinstance(self.score, Product)
+        view, sink = ready.view, self.weighing.sink
+        triangle = view.triangle(self.mask)
+        seen = self._seen(ready)
+        visible = None if triangle else seen.visible
+        temperature, asked = self._temperature(view), self.score.ask(ready.query)
+        if temperature is not None:
+            asked = (asked * temperature).to(asked.dtype)
+        term = self._term(ready, seen, None)
+        if term is not None:
+            term = term if temperature is None else term * temperature
+            ready = ready._replace(bias=term if ready.bias is None else term + ready.bias)
+        key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
+        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias, self.ahead)
+        logit = None if sink is None else sink(asked)
+        if logit is not None:
+            call = fused.with_sink(call, logit)
+        mixed = fused.attend(call, dropout=dropout)[..., : ready.value.shape[3]]
+        if view.tap is not None:
+            lse = fused.log_sum_exp(call)
+            total = None if lse is None or logit is None else 1 - (logit.view(-1, 1) - lse).exp()
+            self._tell(ready._replace(key=key), lse, None, total, mixed, "fused")
+        return mixed
+
+    def _temperature(self, view: View) -> Tensor | None:
+        made = self.weighing.temperature
+        return None if made is None else made(view.query_positions)
+
+    def _pair(self, query: Tensor, key: Tensor, value: Tensor, q: Tensor, k: Tensor, lengths: Tensor | None) -> Pair:
+        key, value = reference.repeat_heads(key, self.maps), reference.repeat_heads(value, self.heads)
+        value = self.weighing.spread(value) if "value" in self.score.reads else value
+        return Pair(query, key, value, q, k, lengths)
+
+    def _tell(
+        self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor,
+        kernel: str, seen: Seen | None = None,
+    ) -> None:  # fmt: skip
+        view = ready.view
+        assert view.tap is not None
+        seen, real = self._seen(ready) if seen is None else seen, view.key_real
+        record = Record(
+            address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
+            visible=seen.visible, bias=ready.bias, lse=lse, weights=weights, output=mixed,
+            query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
+            key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
+            temperature=self._temperature(view), total=total, trail=ready.trail, factor=seen.factor,
+            term=ready.term,
+        )  # fmt: skip
+        view.tap(record)
+
+    @torch.no_grad()
+    def weights(self, record: Record, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weights (b h q k) of a record by the reference, in float32 or wider, before dropout."""
+        cast = [x.to(dtype) for x in (record.query, record.key, record.value)]
+        pair = self._pair(cast[0], cast[1], cast[2], record.query_positions, record.key_positions, None)
+        bias, trail = None if record.bias is None else record.bias.to(dtype), record.trail
+        if self.score.sequential:
+            pair = pair._replace(previous=trail[0])
+        last = trail[-1] if trail else None
+        factor = None if record.factor is None else record.factor.to(dtype)
+        seen = Seen(record.query_positions, record.key_positions, record.visible, bias, last, factor)
+        scores = reference.wide(self.score(pair))
+        weighed: Weighed = self.weighing(scores if record.term is None else scores + record.term, seen)
+        return self.weighing.applied(weighed.weights)
+
+    @torch.no_grad()
+    def mixture(self, record: Record, weights: Tensor) -> Tensor:
+        """What weights (b h q k) as applied make of a record's values, in their dtype and on their device."""
+        value = record.value.to(weights.device, weights.dtype)
+        q, k = (each.to(weights.device) for each in (record.query_positions, record.key_positions[:, self.ahead :]))
+        return self._mixed(weights, value, lambda: distances_of(q, k))
