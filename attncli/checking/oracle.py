@@ -1,19 +1,17 @@
 """An attention of attncli.nn told again in plain Python by attncli.reference: another road to the same numbers."""
 
-import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor, nn
 
-from attncli.nn import differential, normalizers, positions, scores
+from attncli.nn import differential, normalizers, norms, positions, scores
 from attncli.nn import steps as nn_steps
-from attncli.nn.attention import Attention, build_attention
-from attncli.nn.latent import LatentAttention, build_latent
+from attncli.nn.attention import Attention
+from attncli.nn.latent import LatentAttention
 from attncli.nn.normalizers import Normalizer
 from attncli.reference import attention as reference
 from attncli.reference import differential as reference_differential
@@ -23,49 +21,9 @@ from attncli.reference import norms as reference_norms
 from attncli.reference import positions as reference_positions
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
-from attncli.spec.attention import Attention as AttentionSpec
-from attncli.spec.attention import Latent
-from tests.nn.models import read, shake
+from attncli.reference.vectors import Matrix, Vector
 
 Numbers = list[float]
-
-
-def attention(
-    *,
-    score: str = "{kind: scaled_dot, scale: 0.4}",
-    normalizer: str = "softmax",
-    position: str = "none",
-    mask: str = "full",
-    heads: str = "{heads: 4, kv_heads: 2, d_head: 6, d_value: 7}",
-    steps: str = "{}",
-    kernel: str = "auto",
-    dropout: float = 0.0,
-    d_query: int = 12,
-    d_memory: int = 12,
-    d_output: int = 11,
-    dtype: torch.dtype = torch.float64,
-) -> Attention:
-    """One attention with drawn weights, in evaluation."""
-    given = {"bias": True, "norm": "none", "norm_place": "pre", "dropout": dropout, "mask": mask, "kernel": kernel}
-    given |= {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kind": "multi_head"}
-    given |= read(heads)
-    width = d_query // given["heads"]
-    if given["kind"] == "latent":
-        return _latent(given, d_query, d_memory, d_output).to(dtype)
-    given = {"kv_heads": given["heads"], "d_head": width} | given | read(steps)
-    given = {"d_value": given["d_head"]} | given
-    module = build_attention(
-        TypeAdapter(AttentionSpec).validate_python(given), d_query=d_query, d_memory=d_memory, d_output=d_output
-    )
-    shake(module)
-    return module.to(dtype).eval()
-
-
-def _latent(given: dict[str, Any], d_query: int, d_memory: int, d_output: int) -> Attention:
-    kept = {key: value for key, value in given.items() if key not in ("score", "normalizer")}
-    module = build_latent(Latent.model_validate(kept), d_query=d_query, d_memory=d_memory, d_output=d_output)
-    shake(module)
-    return module.eval()
 
 
 def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
@@ -77,7 +35,8 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
         *(_bias(each) for each in (module.query, module.key, module.value, module.output)),
     )
-    difference, tell = module.weighing.difference, reference.multi_head
+    difference = module.weighing.difference
+    tell: Callable[..., reference.Heads] = reference.multi_head
     if difference is not None:
         share = reference_differential.Lambda(difference.query.tolist(), difference.key.tolist(), difference.start)
         tell = partial(reference_differential.differential, share=share, halves=difference.halves)
@@ -99,18 +58,18 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
 
 
 def _latent_outputs(module: LatentAttention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
-    direct = isinstance(module.query_down, nn.Identity)
-    maps = reference_latent.Latents(
-        *(None if direct else module.query_down.weight.tolist(), module.query_up.weight.tolist()),
-        *(each.weight.tolist() for each in (module.kv_down, module.kv_up, module.output)),
+    direct, down = isinstance(module.query_down, nn.Identity), module.query_down
+    ranked: tuple[Any, ...] = (
+        None if isinstance(down, nn.Identity) else _matrix(down, 0),
+        *(_matrix(each, 0) for each in (module.query_up, module.kv_down, module.kv_up, module.output)),
         *((lambda c: c) if direct else norm_of(module.query_latent_norm), norm_of(module.kv_latent_norm)),
-        *(_bias(each) for each in (module.query_down, module.kv_down, module.output)),
+        *(_bias(each) for each in (down, module.kv_down, module.output)),
     )
     d_head, d_rotary, _ = module.widths
-    turn = turn_of(module.position, len(memory)) or (lambda x, at, side: x)
+    turn = turn_of(module.position, len(memory)) or (lambda x, at, side: list(x))
     return reference_latent.latent(
-        x.tolist(), memory.tolist(), maps, heads=module.heads, d_head=d_head, d_rotary=d_rotary, visible=visible,
-        turn=turn, bias=bias_of(module, memory.tolist()),
+        x.tolist(), memory.tolist(), reference_latent.Latents(*ranked), heads=module.heads, d_head=d_head,
+        d_rotary=d_rotary, visible=visible, turn=turn, bias=bias_of(module, memory.tolist()),
     )  # fmt: skip
 
 
@@ -128,14 +87,14 @@ def _bias(map: nn.Module) -> Numbers | None:
     return map.bias.tolist() if isinstance(map, nn.Linear) and map.bias is not None else None
 
 
-Score = Callable[[int, Numbers, list[Numbers], list[Numbers]], Numbers]
+Score = Callable[[int, Vector, Matrix, Matrix], Numbers]
 
 
 def score_of(score: scores.Score) -> Score:
     """A score of the reference with the weights of a module."""
     own = {name: parameter.tolist() for name, parameter in score.named_parameters()}
 
-    def plain(head: int, query: Numbers, keys: list[Numbers], values: list[Numbers]) -> Numbers:
+    def plain(head: int, query: Vector, keys: Matrix, values: Matrix) -> Numbers:
         match score:
             case scores.ScaledDot():
                 return reference_scores.scaled_dot(query, keys, scale=own["factor"][head])
@@ -168,7 +127,7 @@ def score_of(score: scores.Score) -> Score:
     return plain
 
 
-def normalizer_of(normalizer: Normalizer, head: int) -> Callable[[Numbers], Numbers]:
+def normalizer_of(normalizer: Normalizer, head: int) -> reference.Normalizer:
     """A normalizer of the reference like a module in evaluation."""
     match normalizer:
         case normalizers.Softmax() | normalizers.Queries():  # of queries, `outputs` tells all rows at once
@@ -189,23 +148,25 @@ def normalizer_of(normalizer: Normalizer, head: int) -> Callable[[Numbers], Numb
         case normalizers.Sigmoid():
             return partial(reference_normalizers.sigmoid, offset=normalizer.offset)
         case normalizers.Pointwise():
-            kind = {"activation": normalizer.activation, "divide": normalizer.divides}
-            return partial(reference_normalizers.pointwise, **kind)
+            activation, divide = normalizer.activation, normalizer.divides
+            return partial(reference_normalizers.pointwise, activation=activation, divide=divide)
     raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
 
 
 def bias_of(module: Attention, memory: list[Numbers]) -> Callable[[int, int, int], float] | None:
     """What a relative position adds to the logit of (query, key, head)."""
     position, heads = module.position, module.maps
-    own = {name: parameter.tolist() for name, parameter in position.named_parameters()}
+    own: dict[str, Any] = {name: parameter.tolist() for name, parameter in position.named_parameters()}
     match position:
         case positions.Alibi():
             slopes = own.get("slopes", reference_positions.alibi_slopes(heads))
             return lambda q, k, h: reference_positions.alibi(slopes[h], q, k)
         case positions.T5():
             table = own["table.weight"]
-            sizes = {"buckets": position.buckets, "max_distance": position.max_distance}
-            bucket = partial(reference_positions.t5_bucket, two_sided=position.two_sided, **sizes)
+            bucket = partial(
+                reference_positions.t5_bucket, two_sided=position.two_sided, buckets=position.buckets,
+                max_distance=position.max_distance,
+            )  # fmt: skip
             return lambda q, k, h: table[bucket(k - q)][h]
         case positions.Kerple():
             sizes = [math.log1p(math.exp(x)) for x in own["size"]]
@@ -229,39 +190,42 @@ def bias_of(module: Attention, memory: list[Numbers]) -> Callable[[int, int, int
     return None
 
 
-def turn_of(position: positions.Relative, length: int) -> Callable[[Numbers, int, str], Numbers] | None:
+def turn_of(position: Any, length: int) -> Callable[[Vector, int, str], Numbers] | None:
     """How a relative position turns a query or a key at a place of a text of some length."""
     if not isinstance(position, positions.Rotary):
         return None
+    kind: Any = position
     width = 2 * len(position.rates)
     turn = partial(reference_positions.rotary, d_rotary=width, layout=position.layout)
 
-    def grown(x: Numbers, at: int, rates: Numbers) -> Numbers:
-        return [each * position.size for each in turn(x, at, rates=rates)[:width]] + x[width:]
+    def grown(x: Vector, at: int, rates: Vector) -> Numbers:
+        return [each * position.size for each in turn(x, at, rates=rates)[:width]] + list(x[width:])
 
-    def plain(x: Numbers, at: int, side: str) -> Numbers:
+    def plain(x: Vector, at: int, side: str) -> Numbers:
         rates = position.rates
         if isinstance(position, positions.DynamicNtk):
-            sizes = {"factor": position.factor, "original_length": position.original_length, "base": position.base}
-            rates = reference_positions.dynamic_ntk(width // 2, length=length, **sizes)
+            rates = reference_positions.dynamic_ntk(
+                width // 2, length=length, factor=position.factor, original_length=position.original_length,
+                base=position.base,
+            )  # fmt: skip
         heat = position.heat if side == "query" else 1.0
         return [each * heat for each in grown(x, at, rates)]
 
-    def sized(x: Numbers, at: int, side: str) -> Numbers:
-        base = position.rates[1] ** (-width / 2)
-        scale_base = math.log(0.4 / 1.4) / position.decays[0]
-        sizes = {"d_rotary": width, "base": base, "layout": position.layout, "scale_base": scale_base}
+    def sized(x: Vector, at: int, side: str) -> Numbers:
+        base = kind.rates[1] ** (-width / 2)
+        scale_base = math.log(0.4 / 1.4) / kind.decays[0]
+        sizes = {"d_rotary": width, "base": base, "layout": kind.layout, "scale_base": scale_base}
         return reference_positions.xpos(x, at, side=side, **sizes)
 
-    def either(x: Numbers, at: int, side: str) -> Numbers:
+    def either(x: Vector, at: int, side: str) -> Numbers:
         """Longrope: by the length where a query looks ahead; else keys in both turns, of which a query reads one."""
-        short, long = grown(x, at, position.rates), grown(x, at, position.long)
-        if position.two_sided:
-            return long if length > position.original_length else short
+        short, long = grown(x, at, kind.rates), grown(x, at, kind.long)
+        if kind.two_sided:
+            return long if length > kind.original_length else short
         none = [0.0] * len(x)
         if side == "key":
             return short + long
-        return none + long if at >= position.original_length else short + none
+        return none + long if at >= kind.original_length else short + none
 
     if isinstance(position, positions.Longrope):
         return either
@@ -271,7 +235,7 @@ def turn_of(position: positions.Relative, length: int) -> Callable[[Numbers, int
 def related_of(module: Attention) -> reference.Related:
     """What a relative position makes of queries and keys, with the weights of a module."""
     position, heads, kv_heads = module.position, module.maps, module.key_heads
-    own = {name: parameter.tolist() for name, parameter in position.named_parameters()}
+    own: dict[str, Any] = {name: parameter.tolist() for name, parameter in position.named_parameters()}
     scale = getattr(module.score, "scale", 1.0)
 
     def of_head(matrix: list[Numbers], parts: int, head: int) -> list[Numbers]:
@@ -279,7 +243,7 @@ def related_of(module: Attention) -> reference.Related:
         at = head // (heads // parts) * rows
         return matrix[at : at + rows]
 
-    def term(h: int, q: int, query: Numbers, keys: list[Numbers], scores: Numbers, seen: list[bool]) -> Numbers:
+    def term(h: int, q: int, query: Vector, keys: Matrix, scores: Vector, seen: Sequence[bool]) -> Numbers:
         match position:
             case positions.Shaw():
                 return reference_positions.shaw(query, q, len(keys), table=own["key.weight"], scale=scale)
@@ -295,25 +259,33 @@ def related_of(module: Attention) -> reference.Related:
                 )  # fmt: skip
         return reference_positions.cope(query, q, scores, seen, table=own["table.weight"])
 
-    def carry(q: int, weights: Numbers) -> Numbers:
+    def carry(q: int, weights: Vector) -> Numbers:
         return reference_positions.shaw_carried(weights, q, table=own["value.weight"])
 
     kinds = (positions.Shaw, positions.TransformerXl, positions.Disentangled, positions.Cope)
     return reference.Related(term if isinstance(position, kinds) else None, carry if "value.weight" in own else None)
 
 
-def norm_of(norm: nn.Module) -> Callable[[Numbers], Numbers]:
+def norm_of(norm: Any) -> Callable[[Vector], Numbers]:
     """A norm of the reference with the weights of a module."""
     match norm:
         case nn.RMSNorm():
-            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=norm.eps)
+            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=norm.eps)  # type: ignore[arg-type]  # the spec gives it
         case nn.LayerNorm():
             bias = None if norm.bias is None else norm.bias.tolist()
             return partial(reference_norms.layer_norm, gain=norm.weight.tolist(), bias=bias, epsilon=norm.eps)
+        case norms.OnePlusRmsNorm():
+            gain = [1 + each for each in norm.weight.tolist()]
+            return partial(reference_norms.rms_norm, gain=gain, epsilon=norm.epsilon)
+        case norms.ScaleNorm():
+            return partial(reference_norms.scale_norm, gain=norm.weight.item(), epsilon=norm.epsilon)
+        case norms.DynamicTanh():
+            own: dict[str, Any] = {"alpha": norm.alpha.item(), "gain": norm.weight.tolist(), "bias": norm.bias.tolist()}
+            return partial(reference_norms.dynamic_tanh, **own)
     raise AssertionError(f"tell the oracle of {type(norm).__name__}")
 
 
-def over_heads(norm: nn.Module) -> Callable[[reference_steps.Parts], reference_steps.Parts]:
+def over_heads(norm: Any) -> Callable[[reference_steps.Parts], reference_steps.Parts]:
     """A norm of the vectors of the heads of one place."""
     match norm:
         case nn_steps.OverHeads(over="head"):
@@ -325,7 +297,7 @@ def over_heads(norm: nn.Module) -> Callable[[reference_steps.Parts], reference_s
     return lambda parts: parts
 
 
-def steps_of(module: Attention) -> reference_steps.Steps:
+def steps_of(module: Any) -> reference_steps.Steps:
     """The steps of the reference with the weights of a module."""
     weighing, ending, own = module.weighing, module.ending, module.persistent
     context = ending.norm.norm if isinstance(ending.norm, differential.Settled) else ending.norm
@@ -353,12 +325,3 @@ def steps_of(module: Attention) -> reference_steps.Steps:
         persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.value.tolist())),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),
     )
-
-
-def moved(module: nn.Module, directions: dict[str, Tensor], by: float) -> Any:
-    """A copy whose parameters lie a step along the directions."""
-    other = copy.deepcopy(module)
-    with torch.no_grad():
-        for name, parameter in other.named_parameters():
-            parameter += by * directions[name]
-    return other
