@@ -274,6 +274,8 @@ FEEDFORWARDS = {
     "router: {normalize: all, bias: true}}",
     "experts in groups": "{kind: experts, experts: 6, active: 2, expert: {d_ff: 5}, shared: {d_ff: 4}, balance: none, "
     "router: {score: sigmoid, scale: 2.5, groups: 3, active_groups: 2}}",
+    "experts, balanced by an offset": "{kind: experts, experts: 4, active: 2, expert: {d_ff: 5}, "
+    "shared: {d_ff: 4, gate: sigmoid}, capacity: 1.3, balance: {kind: bias, rate: 0.01}, router: {score: sigmoid}}",
     "relu, normed": "{kind: relu, inner_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
 }  # fmt: skip
 

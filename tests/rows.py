@@ -160,6 +160,7 @@ ROWS = (
     Row("G", "Layer, RMS, scale norm, DyT", "Zhang 2019; Nguyen 2019; Zhu 2025", "norm: dyt", STACKS),
     Row("G", "GLU family", "Shazeer 2020", "feedforward: reglu", "tests/nn/test_feedforward.py"),
     Row("G", "Mixture of experts", "Shazeer 2017; Fedus 2021", "feedforward: {kind: experts, experts: 4, active: 2, expert: {d_ff: 16}}", "tests/nn/test_experts.py"),
+    Row("G", "Balance without a loss, capacity, gated shared expert", "Wang 2024; Fedus 2021; Qwen 2024", "feedforward: {kind: experts, experts: 4, active: 2, expert: {d_ff: 16}, shared: {d_ff: 16, gate: sigmoid}, capacity: 1.5, balance: bias}", "tests/nn/test_experts.py"),
     Row("G", "Attention and feed-forward side by side", "GPT-J 2021; Chowdhery 2022", "decoder: {order: [[attention, feedforward]]}", STACKS),
     Row("G", "DeepNorm", "Wang 2022", "norm_place: post, residual: deepnorm", STACKS),
     Row("G", "ReZero, LayerScale, gates", "Bachlechner 2021; Touvron 2021", "residual: {kind: layer_scale, start: 0.1}", STACKS),

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import KeyValue
-from attncli.nn.experts import Experts, build_experts
+from attncli.nn.experts import Experts, Routed, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.nn.latent import build_latent
 from attncli.nn.linear import build_linear
@@ -47,7 +47,8 @@ class States(NamedTuple):
     final: tuple[Tensor, ...] | None = None  # (layers·directions b d_hidden), for an LSTM also the cells
     costs: Mapping[str, Tensor] = MappingProxyType({})  # what attentions add to the loss, by address: sums over tokens
     copying: Copying | None = None
-    means: Mapping[str, Tensor] = MappingProxyType({})  # what parts add to the mean loss, by address, read stacks' too
+    means: Mapping[str, Tensor] = MappingProxyType({})  # what parts add to the mean loss, by address
+    loads: Mapping[str, Tensor] = MappingProxyType({})  # (x) choices that fell on each expert, by address
 
 
 Memory = Mapping[str, States]
@@ -176,10 +177,12 @@ class Layer(nn.Module):
             out: Tensor = body(x)
             return out
         if isinstance(body, Experts):
-            out, cost = body(x, own.query_real)
-            if cost is not None:
-                own.means[body.address] = cost
-            return out
+            routed: Routed = body(x, own.query_real)
+            if routed.cost is not None:
+                own.means[body.address] = routed.cost
+            if routed.load is not None:
+                own.loads[body.address] = routed.load
+            return routed.states
         view = views[self.sources[name]] if name in self.sources else own
         projected = self._read(name, body, x, view, memory, handed, past)
         return body.attend(body.ask(x, view), projected, view)
@@ -214,9 +217,11 @@ def _keys_of_new(view: View, x: Tensor) -> View:
 
 def share_weights(module: nn.Module, owner: nn.Module) -> None:
     """Give a module the parameters of another of its form; it stays a module of its own, with its own address."""
-    for one, other in zip(module.modules(), owner.modules(), strict=True):
+    for one, other in list(zip(module.modules(), owner.modules(), strict=True)):
         for name, parameter in other.named_parameters(recurse=False):
             setattr(one, name, parameter)
+        if isinstance(one, Experts) and isinstance(other, Experts):
+            one.router = other.router  # whole, since what it chooses by is no parameter
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The whole model: named inputs go through named stacks to a head. Mirrors attncli/spec/model.py."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
+from attncli.nn.experts import Experts, Router
 from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
 from attncli.nn.pointer import PointerHead
@@ -50,10 +52,13 @@ class Model(nn.Module):
 
     def states(self, batch: Batch, tap: Tap | None = None) -> States:
         """What the head reads."""
+        return self._made(batch, tap)[self.head_stack]
+
+    def _made(self, batch: Batch, tap: Tap | None = None) -> dict[str, States]:
         made: dict[str, States] = {}
         for name, stack in self.stacks.items():
             made[name] = stack(batch[stack.field], made, tap)
-        return made[self.head_stack]
+        return made
 
     def forward(self, batch: Batch, tap: Tap | None = None) -> Tensor:
         """Logits: (b n c) at every place, or (b c) of a classification."""
@@ -62,11 +67,13 @@ class Model(nn.Module):
 
     def losses(self, batch: Batch) -> Losses:
         """The loss of a batch and what is counted with it."""
-        states = self.states(batch)
-        losses = self.head.losses(states, batch["labels"])
+        made = self._made(batch)
+        losses = self.head.losses(made[self.head_stack], batch["labels"])
+        costs = {address: cost for states in made.values() for address, cost in states.costs.items()}
         spans = {address: reach.cost() * losses.count for address, reach in self._reaches() if reach.loss}
-        means = {address: mean * losses.count for address, mean in states.means.items()}
-        return losses.plus({**states.costs, **spans, **means})
+        means = {address: mean * losses.count for states in made.values() for address, mean in states.means.items()}
+        loads = {address: load for states in made.values() for address, load in states.loads.items()}
+        return replace(losses.plus({**costs, **spans, **means}), loads=loads)
 
     def _reaches(self) -> Iterator[tuple[str, Adaptive]]:
         """The spans that heads learn, by the addresses of their attentions."""
@@ -74,10 +81,19 @@ class Model(nn.Module):
             if attention.weighing.reach is not None:
                 yield address, attention.weighing.reach
 
-    def settle(self) -> None:
-        """Bring what an optimizer step may have moved out of its bounds back into them."""
+    def settle(self, loads: Mapping[str, Tensor]) -> None:
+        """After an optimizer step: bring what it may have moved out of its bounds back into them, and move what follows
+        the choices that fell on each expert in the step, by address.
+        """
         for _, reach in self._reaches():
             reach.settle()
+        routed: dict[Router, Tensor] = {}
+        for module in self.modules():
+            if isinstance(module, Experts) and module.address in loads:
+                load = loads[module.address]
+                routed[module.router] = routed[module.router] + load if module.router in routed else load
+        for router, load in routed.items():
+            router.settle(load)
 
     def start(self, batch: Batch, *, rows: int = 1, capacity: int, tap: Tap | None = None) -> Cache:
         """Read the sources and make room for `capacity` tokens; each row of the batch becomes `rows` rows."""

@@ -44,8 +44,7 @@ class Transformer(nn.Module):
         handed = Handed()
         for layer in self.each_layer():
             x = layer(x, own, memory, views, handed)
-        read = {address: mean for name in views for address, mean in memory[name].means.items()}
-        return States(self.final_norm(x), tokens, means=read | own.means)
+        return States(self.final_norm(x), tokens, means=own.means, loads=own.loads)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> "TransformerPast":
         """An empty past of at most `capacity` tokens, with what is read of other stacks projected once."""

@@ -33,6 +33,7 @@ class Losses:
     count: Tensor  # predicted places
     correct: Tensor  # places where the label is the likeliest
     costs: Mapping[str, Tensor] = field(default_factory=dict)  # what attentions add to the loss, by address
+    loads: Mapping[str, Tensor] = field(default_factory=dict)  # (x) choices that fell on each expert, by address
 
     def plus(self, costs: Mapping[str, Tensor]) -> "Losses":
         """These losses with costs, which `loss` then holds."""

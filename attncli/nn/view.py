@@ -96,6 +96,7 @@ class View:
     key_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b k)
     memo: dict[Any, Any] = field(default_factory=dict)
     means: dict[str, Tensor] = field(default_factory=dict)  # what parts add to the mean loss of the batch, by address
+    loads: dict[str, Tensor] = field(default_factory=dict)  # (x) choices that fell on each expert, by address
 
     def once(self, key: Any, make: Callable[[], Made]) -> Made:
         """What `make` gives, made at the first asking."""

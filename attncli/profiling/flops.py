@@ -106,6 +106,7 @@ def _width(run: Run, name: str) -> int:
 def _feedforward(part: Feedforward, tokens: int, d_model: int) -> int:
     if isinstance(part, Experts):
         shared = 0 if part.shared is None else _feedforward(part.shared, tokens, d_model)
+        shared += 2 * tokens * d_model if part.shared is not None and part.shared.gate is not None else 0
         routed = part.active * _feedforward(part.expert, tokens, d_model)
         return 2 * tokens * d_model * part.experts + routed + shared
     return 2 * tokens * d_model * part.d_ff * (3 if isinstance(part, GATED) else 2)

@@ -1,7 +1,7 @@
 """The map that every position goes through alone."""
 
 from collections.abc import Callable, Collection, Sequence
-from math import erf, inf, pi, sqrt, tanh
+from math import ceil, erf, inf, pi, sqrt, tanh
 from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
@@ -74,21 +74,46 @@ def feedforward(
 
 def route(
     logits: Vector, active: int, *, score: str = "softmax", normalize: str = "selected", scale: float = 1,
-    groups: int = 1, active_groups: int = 1,
+    groups: int = 1, active_groups: int = 1, offset: Vector | None = None,
 ) -> dict[int, float]:  # fmt: skip
-    """The experts that one token is sent to, with their weights.
+    """The experts that one token is sent to, the likeliest first, with their weights; `offset` helps to choose them.
 
     Jiang et al. 2024 (Mixtral), arXiv:2401.04088, section 2.1; with groups and sigmoid DeepSeek-AI 2024 (DeepSeek-V3),
     arXiv:2412.19437, eq. 12 to 16; with normalize "all" and one expert Fedus et al. 2021, arXiv:2101.03961, eq. 2.
     """
     scores = softmax(logits) if score == "softmax" else [sigmoid(each) for each in logits]
+    liked = scores if offset is None else [s + b for s, b in zip(scores, offset, strict=True)]
     size = len(scores) // groups
-    strength = [sum(sorted(scores[g * size : (g + 1) * size])[-2:]) for g in range(groups)]
+    strength = [sum(sorted(liked[g * size : (g + 1) * size])[-2:]) for g in range(groups)]
     best = sorted(range(groups), key=lambda g: -strength[g])[:active_groups]
     able = [e for e in range(len(scores)) if e // size in best]
-    chosen = sorted(able, key=lambda e: -scores[e])[:active]
+    chosen = sorted(able, key=lambda e: -liked[e])[:active]
     whole = sum(scores[e] for e in chosen) if normalize == "selected" else 1
     return {e: scale * scores[e] / whole for e in chosen}
+
+
+def served(chosen: Sequence[Sequence[int]], experts: int, capacity: float) -> list[tuple[int, int]]:
+    """The (token, expert) that are served where each expert has room for ceil(capacity choices / experts) of them.
+
+    First choices go before second ones, and earlier tokens before later ones. Lepikhin et al. 2020 (GShard),
+    arXiv:2006.16668, algorithm 1; the room: Fedus et al. 2021, arXiv:2101.03961, eq. 3.
+    """
+    active = len(chosen[0])
+    room = [ceil(capacity * active * len(chosen) / experts)] * experts
+    found = []
+    for rank in range(active):
+        for token, experts_of_token in enumerate(chosen):
+            expert = experts_of_token[rank]
+            if room[expert]:
+                room[expert] -= 1
+                found.append((token, expert))
+    return found
+
+
+def rebalanced(offset: Vector, used: Sequence[int], rate: float) -> list[float]:
+    """b + rate sign(mean(c) - c) of the choices c that fell on each expert. Wang et al. 2024, arXiv:2408.15664."""
+    mean = sum(used) / len(used)
+    return [b + rate * ((c < mean) - (c > mean)) for b, c in zip(offset, used, strict=True)]
 
 
 def imbalance(scores: Matrix, chosen: Sequence[Collection[int]]) -> float:

@@ -23,6 +23,9 @@ class _Feedforward(FeedforwardKind):
     """On the hidden units."""
     inner_norm: Norm = NoNorm()
     """On the hidden units, before the output map. Shleifer et al. 2021 (NormFormer), arXiv:2110.09456, section 2."""
+    gate: Annotated[Literal["sigmoid"] | None, Absent] = None
+    """Of the shared map of experts alone: its output times sigmoid(x w), one number a token, as Qwen has it. Yang et
+    al. 2024 (Qwen2), arXiv:2407.10671, section 2.2.2, and the released code."""
 
 
 class _Gated(_Feedforward):
@@ -140,6 +143,16 @@ class Auxiliary(Spec):
     weight: Positive = 0.01
 
 
+class Bias(Spec):
+    """A number b_e for each expert, added to its score where experts are chosen and nowhere else: weights are of the
+    scores. After each step it grows by `rate` where the expert had less than the mean of the choices, and falls by
+    `rate` where it had more; no loss pulls at the router. Wang et al. 2024, arXiv:2408.15664, algorithm 1.
+    """
+
+    kind: Literal["bias"] = "bias"
+    rate: Positive = 0.001
+
+
 class NoBalance(Spec):
     """Nothing keeps the router from a few experts."""
 
@@ -149,8 +162,9 @@ class NoBalance(Spec):
 class Experts(FeedforwardKind):
     """Each token goes to `active` of several feed-forward maps, whose outputs are added by the router's weights.
 
-    Every token is served, whatever the others choose. Shazeer et al. 2017, arXiv:1701.06538, eq. 1; weights as in Jiang
-    et al. 2024 (Mixtral), arXiv:2401.04088, section 2.1, or Fedus et al. 2021 with normalize: all.
+    Every token is served, whatever the others choose, unless capacity says otherwise. Shazeer et al. 2017,
+    arXiv:1701.06538, eq. 1; weights as in Jiang et al. 2024 (Mixtral), arXiv:2401.04088, section 2.1, or Fedus et al.
+    2021 with normalize: all.
     """
 
     kind: Literal["experts"] = "experts"
@@ -160,14 +174,22 @@ class Experts(FeedforwardKind):
     expert: Annotated[Dense, Kinds("expert"), Derived("swiglu")]
     shared: Annotated[Annotated[Dense, Kinds("expert")] | None, Absent] = None
     """A map that every token goes through as well. Dai et al. 2024, arXiv:2401.06066, section 3.2."""
+    capacity: Annotated[Positive | None, Absent] = None
+    """In training, the most choices that an expert serves, in even shares: ceil(capacity active tokens / experts),
+    first choices before second ones, earlier tokens before later ones; what is over gives zeros. Fedus et al. 2021,
+    arXiv:2101.03961, eq. 3; Lepikhin et al. 2020, arXiv:2006.16668, algorithm 1. Elsewhere every token is served, so
+    that what a token becomes does not depend on its neighbours in a batch."""
     router: Router = Router()
-    balance: Annotated[Auxiliary | NoBalance, Kinds("balance")] = Auxiliary()
+    balance: Annotated[Auxiliary | Bias | NoBalance, Kinds("balance")] = Auxiliary()
 
     def faults(self) -> Iterator[Fault]:
         router = self.router
         if self.active >= self.experts:
             rule = f"{self.active} of {self.experts} experts leave nothing to choose"
             yield Fault(("active",), rule, "write fewer active than experts, or a plain feed-forward kind")
+        if self.capacity is not None and self.capacity * self.active >= self.experts:
+            rule = f"with capacity {self.capacity:g} an expert has room for every token, so none is ever left out"
+            yield Fault(("capacity",), rule, f"write less than experts / active = {self.experts / self.active:g}")
         if self.experts % router.groups:
             yield Fault(("router", "groups"), f"{router.groups} groups do not divide {self.experts} experts", "divide")
         elif router.groups > 1 and router.active_groups >= router.groups:

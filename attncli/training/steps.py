@@ -34,6 +34,7 @@ class Stepper:
         scaled = self.low_precision is torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=True) if scaled else None
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self._loads: dict[str, Tensor] = {}
         self._no_norm = torch.zeros((), device=device)
 
     def states(self) -> dict[str, State]:
@@ -58,12 +59,15 @@ class Stepper:
         parts = split(batch, self.train.batch.accumulate)
         count = predicted(batch)
         measured = []
+        self._loads = {}
         for part in parts:
             with self.context():
                 losses = self.model.losses(part)
             mean = losses.loss / count
             torch.autograd.backward(mean if self.scaler is None else self.scaler.scale(mean))
             measured.append((losses.loss.detach(), losses.count, losses.correct))
+            for address, load in losses.loads.items():
+                self._loads[address] = self._loads.get(address, 0) + load
         if len(parts) == 1:
             return measured[0]
         loss, places, correct = (torch.stack(column).sum(0) for column in zip(*measured, strict=True))
@@ -83,7 +87,7 @@ class Stepper:
         else:
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        self.model.settle()
+        self.model.settle(self._loads)
         if self.ema is not None:
             self.ema.update(step)
         return norm

@@ -287,6 +287,6 @@ def test_spans_cost_their_mean_for_each_predicted_place_and_settle_within_their_
         torch.testing.assert_close(losses.costs[name], cost.detach(), **CLOSE)
     torch.testing.assert_close(losses.loss, plain.loss + sum(costs.values()), **CLOSE)
     assert losses.nll == plain.nll
-    model.settle()
+    model.settle({})
     assert all(((span.share >= 0) & (span.share <= 1)).all() for span in spans.values())
     assert any((span.share == 0).any() for span in spans.values())

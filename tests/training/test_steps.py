@@ -87,3 +87,15 @@ def test_half_precision_scales_the_loss_and_keeps_the_scale_as_a_state():
     assert 0 < float(norm) < 100
     assert any(not torch.equal(one, other) for one, other in zip(before, given.model.parameters(), strict=True))
     assert given.states()["scaler"].state_dict()["scale"] == 65536.0
+
+
+def test_what_chooses_experts_moves_once_a_step_by_all_its_parts():
+    experts = "{kind: experts, experts: 4, active: 2, expert: {d_ff: 8}, balance: {kind: bias, rate: 0.1}}"
+    moved = []
+    for parts in (1, 3):
+        given = stepper(f"model.feedforward={experts}", f"train.batch.accumulate={parts}", "train.learning_rate=0.001")
+        given.gradients(BATCH)
+        given.update(0.0, 1)
+        moved.append(given.model.decoder.layers[0].feedforward.body.router.offset)
+    assert moved[0].abs().max() == pytest.approx(0.1)
+    torch.testing.assert_close(moved[1], moved[0])

@@ -251,9 +251,10 @@ def _reads(work: Work, node: Mapping, around: Stack) -> Mapping:
 
 
 def feedforward(
-    work: Work, near: Mapping, written: Node | None, width: int | None, down: dict[str, Node], *, branch: bool = True
-) -> Node | None:
-    """A feed-forward map; a `branch` joins the stream, an expert does not."""
+    work: Work, near: Mapping, written: Node | None, width: int | None, down: dict[str, Node], *, branch: bool = True,
+    shared: bool = False,
+) -> Node | None:  # fmt: skip
+    """A feed-forward map; a `branch` joins the stream, an expert does not; `shared` serves all tokens beside them."""
     node = union(written, "feedforward", near)
     if node is None:
         return written
@@ -262,6 +263,9 @@ def feedforward(
         return joined(work, _experts(work, node, width, down), down)
     if not branch and (odd := [key for key in ("norm", "norm_place", "residual") if key in node.items]):
         work.fault(node.items[odd[0]], f"{odd[0]}: an expert is no branch of the stream", "write it beside `experts`")
+    if not shared and "gate" in node.items and word(node.items["gate"]) != "none":
+        says = "gate: only the shared map of experts has one; here the map itself can do what it would"
+        work.fault(node.items["gate"], says, "leave gate out, or take a gated kind such as swiglu")
     if word(node.items["kind"]) in GATED:
         node = filled(node, "d_ff", width and -(-8 * width // 96) * 32, "8/3 d_model, up to a multiple of 32")
     else:
@@ -276,5 +280,5 @@ def _experts(work: Work, node: Mapping, width: int | None, down: dict[str, Node]
     made = feedforward(work, node, node.get("expert"), width, down, branch=False)
     node = node.plus("expert", made)
     if (shared := node.get("shared")) is not None and word(shared) != "none":
-        node = node.plus("shared", feedforward(work, node, shared, width, down, branch=False))
+        node = node.plus("shared", feedforward(work, node, shared, width, down, branch=False, shared=True))
     return node

@@ -6,7 +6,7 @@ from math import tanh
 from typing import Any
 
 from attncli.reference.attention import one_head
-from attncli.reference.feedforward import activation, route
+from attncli.reference.feedforward import activation, rebalanced, route
 from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
 from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
 from attncli.reference.residuals import joined
@@ -113,6 +113,10 @@ def _experts() -> Iterator[Step]:
         found = route(logits, 2, score=score, normalize=normalize)
         weights = [found.get(expert, 0.0) for expert in range(4)]
         yield Step(f"weights, active 2, score {score}, normalize {normalize}", weights)
+    found = route(logits, 2, offset=[-0.5, 0.5, 0.0, 0.0])
+    yield Step("chosen with the offset [-0.5, 0.5, 0, 0] of balance: bias", [found.get(e, 0.0) for e in range(4)])
+    yield Step("the offset after a step in which they were chosen 6, 2, 5, 3 times, rate 0.1",
+               rebalanced([-0.5, 0.5, 0.0, 0.0], [6, 2, 5, 3], 0.1))  # fmt: skip
 
 
 def _feedforward(kind: type[Spec]) -> Iterator[Step]:
