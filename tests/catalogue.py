@@ -48,6 +48,10 @@ NORMALIZERS = {
     "entmax, 1.2": "{kind: entmax, alpha: 1.2}",
     "entmax, 2": "{kind: entmax, alpha: 2.0}",
     "entmax, learned": "{kind: entmax, alpha: learned}",
+    "normmax": "{kind: normmax, alpha: 1.25}",
+    "normmax, 1.4": "{kind: normmax, alpha: 1.4}",
+    "budget": "{kind: budget, keys: 2}",
+    "budget, one": "{kind: budget, keys: 1}",
     "hard": "hard",
     "gumbel": "{kind: gumbel, temperature: 0.5}",
     "sigmoid": "{kind: sigmoid, offset: log_visible}",
@@ -55,6 +59,7 @@ NORMALIZERS = {
     "queries": "queries",
     "pointwise": "{kind: pointwise, activation: softplus, divide_by: visible}",
     "pointwise, relu": "{kind: pointwise, activation: relu, divide_by: one}",
+    "signed": "signed",
     "pointwise, squared": "{kind: pointwise, activation: relu_squared, divide_by: visible}",
 }
 

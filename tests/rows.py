@@ -65,7 +65,7 @@ ROWS = (
     Row("A", "Soft-cap of logits", "Gemma 2 2024", "attention: {soft_cap: 50}"),
     Row("A", "Length temperature", "Llama 4 2025", "attention: {length_temperature: {kind: llama4, floor: 8}}"),
     Row("A", "Selective attention", "Leviathan 2024", None, why="not built"),
-    Row("A", "Signed weights", "Lv 2024", None, why="not built"),
+    Row("A", "Signed weights", "Lv 2024", "attention: {normalizer: signed}", NORMALIZERS),
     Row("A", "Learned key selection", "DeepSeek-V3.2 2025", None, why="not built"),
     # B. normalizers
     Row("B", "Softmax", "Vaswani 2017", "attention: {normalizer: softmax}", NORMALIZERS),
@@ -83,7 +83,7 @@ ROWS = (
     Row("B", "Kernel sum", "Katharopoulos 2020", "attention: {kind: linear}", "tests/nn/test_linear.py"),
     Row("B", "Inverted, over queries", "Locatello 2020", "attention: {normalizer: queries}", NORMALIZERS, "encoder"),
     Row("B", "Adaptive span", "Sukhbaatar 2019", "attention: {span: {kind: adaptive, maximum: 32}}"),
-    Row("B", "Normmax, budget", "Santos 2024", None, why="not built"),
+    Row("B", "Normmax, budget", "Santos 2024", "encoder: {attention: {normalizer: {kind: budget, keys: 4}}}, decoder: {attention: {normalizer: normmax}}", NORMALIZERS, "both"),
     # C. masks
     Row("C", "Causal", "Vaswani 2017", "attention: {mask: causal}", MASKS),
     Row("C", "Padding of keys, left and right", "–", "{}", MODEL),

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attncli.nn import differential, normalizers, norms, positions, scores
+from attncli.nn import differential, normalizers, norms, positions, scores, sparse
 from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
@@ -134,13 +134,19 @@ def normalizer_of(normalizer: Normalizer, head: int) -> reference.Normalizer:
             return reference_normalizers.softmax
         case normalizers.Sum():
             return partial(reference_normalizers.plain_sum, activation=normalizer.activation)
-        case normalizers.Sparsemax():
+        case sparse.Sparsemax():
             return reference_normalizers.sparsemax
-        case normalizers.Entmax():
+        case sparse.Entmax():
             return partial(reference_normalizers.entmax, alpha=normalizer.alpha)
-        case normalizers.LearnedEntmax():
+        case sparse.LearnedEntmax():
             alpha = 1.01 + 0.99 / (1 + math.exp(-normalizer.theta[head].item()))
             return partial(reference_normalizers.entmax, alpha=alpha)
+        case sparse.Normmax():
+            return partial(reference_normalizers.normmax, alpha=normalizer.alpha)
+        case sparse.Budget():
+            return partial(reference_normalizers.budget, keys=normalizer.keys)
+        case normalizers.Signed():
+            return reference_normalizers.signed
         case normalizers.Hard():
             return reference_normalizers.hard
         case normalizers.Gumbel():

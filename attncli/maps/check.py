@@ -89,7 +89,7 @@ def _due(record: Record, total: Tensor) -> tuple[Tensor, str]:
     """
     if record.attention.normalizer.row_sum == "any":
         again: Tensor = record.attention.weights(record, dtype=record.query.dtype)
-        return again.cpu().double().sum(-1), "its normalizer weighs each key alone"
+        return again.cpu().double().sum(-1), record.attention.normalizer.by_design
     if record.total is None:
         return torch.ones_like(total), ""
     weighing = record.attention.weighing

@@ -1,7 +1,7 @@
 """How scores (k) become weights (k). No scores give no weights."""
 
 from collections.abc import Sequence
-from math import exp, fsum, log, log1p
+from math import copysign, exp, fsum, log, log1p
 
 from attncli.reference.vectors import Matrix, Vector
 
@@ -78,6 +78,48 @@ def entmax(scores: Vector, *, alpha: float) -> list[float]:
     return [each / total for each in found]
 
 
+def normmax(scores: Vector, *, alpha: float) -> list[float]:
+    """The p of the simplex that makes p . s - |p|_alpha largest. Santos et al. 2024, arXiv:2402.13725, section 3.
+
+    It is the entmax of r^(alpha - 1) / (alpha - 1) times the scores whose norm is that r; r by bisection.
+    """
+    if not scores:
+        return []
+
+    def weights(norm: float) -> list[float]:
+        return entmax([norm ** (alpha - 1) / (alpha - 1) * score for score in scores], alpha=alpha)
+
+    low, high = len(scores) ** (1 / alpha - 1), 1.0
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        norm = fsum(weight**alpha for weight in weights(middle)) ** (1 / alpha)
+        low, high = (middle, high) if norm >= middle else (low, middle)
+    return weights(low)
+
+
+def budget(scores: Vector, *, keys: int) -> list[float]:
+    """The point of 0 <= p <= 1, sum p = keys, that is nearest to the scores; ones where there are no more than `keys`.
+
+    Santos et al. 2024, arXiv:2402.13725, section 4. Every number of keys that are paid whole and of keys that are
+    paid in part is tried; the two that fit give tau.
+    """
+    if len(scores) <= keys:
+        return [1.0] * len(scores)
+    ordered = sorted(scores, reverse=True)
+    best: tuple[float, list[float]] | None = None
+    for whole in range(keys + 1):
+        for part in range(1, len(scores) - whole + 1):
+            threshold = fsum([*ordered[whole : whole + part], float(whole - keys)]) / part
+            found = [min(max(score - threshold, 0.0), 1.0) for score in scores]
+            off = abs(fsum(found) - keys)
+            if best is None or off < best[0]:
+                best = off, found
+    assert best is not None
+    return best[1]
+
+
 def hard(scores: Vector) -> list[float]:
     """1 at the first of the largest scores, 0 elsewhere. Backwards softmax: Bengio et al. 2013, arXiv:1308.3432."""
     first = max(range(len(scores)), key=lambda k: scores[k], default=None)
@@ -106,6 +148,12 @@ def sigmoid(scores: Vector, *, offset: float | None = None) -> list[float]:
 def pointwise(scores: Vector, *, activation: str = "relu", divide: bool = True) -> list[float]:
     """f(s) / k for k scores, or f(s). Wortsman et al. 2023, arXiv:2309.08586, section 3."""
     return [each / (len(scores) if divide else 1) for each in activated(scores, activation)]
+
+
+def signed(scores: Vector) -> list[float]:
+    """sign(s) exp|s| / sum exp|s|. Lv et al. 2024, arXiv:2411.07176."""
+    sizes = softmax([abs(score) for score in scores])
+    return [0.0 if score == 0 else copysign(size, score) for size, score in zip(sizes, scores, strict=True)]
 
 
 def over_queries(scores: Matrix, visible: Sequence[Sequence[bool]]) -> list[list[float]]:

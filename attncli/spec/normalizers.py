@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Kinds, Positive, Real, Spec
+from attncli.spec.base import Count, Kinds, Positive, Real, Spec
 
 
 class Softmax(Spec):
@@ -41,6 +41,29 @@ class Entmax(Spec):
 
     kind: Literal["entmax"] = "entmax"
     alpha: Annotated[float, Field(gt=1, le=8, strict=True)] | Literal["learned"] = 1.5
+
+
+class Normmax(Spec):
+    """The p of the simplex that makes p . s - |p|_alpha largest: sparse, and the more even the more keys it keeps.
+
+    Santos et al. 2024, arXiv:2402.13725, section 3, on the norm entropy of Blondel et al. 2020, arXiv:1901.02324: p is
+    [s - l]_+ ^ (1 / (alpha - 1)) over its sum, with the threshold l at which the numerators have an alpha-norm of 1
+    (entmax has one at which they sum to 1). One key takes all where its score is ahead by 1, as in sparsemax.
+    """
+
+    kind: Literal["normmax"] = "normmax"
+    alpha: Annotated[float, Field(gt=1, le=8, strict=True)] = 2.0
+
+
+class Budget(Spec):
+    """The point nearest to the scores of those with 0 <= p <= 1 that sum to `keys`: no key may take more than 1.
+
+    clamp(s - tau, 0, 1): a query chooses about `keys` keys, and rows sum to that number, or to the number of keys where
+    a row sees no more; a budget of 1 is sparsemax. Santos et al. 2024, arXiv:2402.13725, section 4: k-subsets.
+    """
+
+    kind: Literal["budget"] = "budget"
+    keys: Count = 2
 
 
 class Hard(Spec):
@@ -87,6 +110,16 @@ class Pointwise(Spec):
     divide_by: Literal["visible", "one"] = "visible"
 
 
+class Signed(Spec):
+    """sign(s) exp|s| / sum exp|s|: a key whose score is below 0 is taken away from the mixture, the lower the more.
+
+    The sizes of a row sum to 1, the weights to any number between -1 and 1; a score of 0 has no weight. Lv et al. 2024,
+    arXiv:2411.07176 (Cog attention), who keep softmax in the first and the last layer.
+    """
+
+    kind: Literal["signed"] = "signed"
+
+
 class Queries(Spec):
     """exp(s_qk) / sum_q exp(s_qk), then each row over its sum: the queries compete for the keys.
 
@@ -123,7 +156,20 @@ class Monotonic(Spec):
 
 
 Normalizer = Annotated[
-    Softmax | Sum | Sparsemax | Entmax | Hard | Gumbel | Sigmoid | Pointwise | Queries | ForwardAttention | Monotonic,
+    Softmax
+    | Sum
+    | Sparsemax
+    | Entmax
+    | Normmax
+    | Budget
+    | Hard
+    | Gumbel
+    | Sigmoid
+    | Pointwise
+    | Signed
+    | Queries
+    | ForwardAttention
+    | Monotonic,
     Kinds("normalizer"),
 ]
 

@@ -33,7 +33,7 @@ def test_every_attention_is_certified_in_float32_and_the_tap_changes_no_bit(name
         assert one.weights.dtype == np.float32
         weighing = model.attentions()[one.address].weighing
         talks = weighing.after is not None or weighing.difference is not None  # mixed by numbers of any sign
-        assert talks or one.weights.min() >= 0
+        assert talks or "signed" in name or one.weights.min() >= 0
         assert one.kind == ("cross" if "cross_attention" in one.address else "self")
 
 

@@ -54,6 +54,10 @@ RULES: dict[str, tuple[str, str]] = {
     "overflow": (r"would overflow", "a number beyond float32 is none"),
     "mixed-masks": (r"after they are mixed, a head has weights where", "heads that mix see what any of them sees"),
     "context-gate": (r"without cross_attention there is no context", "a context gate weighs a context (Tu 2017)"),
+    "signs": (
+        r"lowers the scores of far keys",
+        "sizes of scores make signed weights, so that a decay would favour far keys (Lv 2024)",
+    ),
     "looks-back": (r"looks back from the query", "decays and counts run from the query to earlier keys"),
     "of-the-product": (
         r"defined for the dot product|shares one scale|would compare both|no temperature of the logits|see how long",

@@ -7,19 +7,18 @@ import torch
 from torch import Tensor
 
 from attncli.nn.normalizers import (
-    Entmax,
     Gumbel,
     Hard,
-    LearnedEntmax,
     Normalizer,
     Pointwise,
     Queries,
     Sigmoid,
+    Signed,
     Softmax,
-    Sparsemax,
     Sum,
     build_normalizer,
 )
+from attncli.nn.sparse import Budget, Entmax, LearnedEntmax, Normmax, Sparsemax
 from attncli.spec.attention import MultiHead
 from tests import catalogue
 from tests.nn.models import read
@@ -57,10 +56,12 @@ def visible(*shape: int) -> Tensor:
 def test_weights_are_shares_of_what_is_visible(kind):
     seen, module = visible(6, HEADS, 2, 7), normalizer(kind)
     weights = module(scores(6, HEADS, 2, 7), seen)
-    assert (weights >= 0).all()
     assert (weights[~seen] == 0).all()
+    signed = isinstance(module, Signed)
+    weights = weights.abs() if signed else weights
+    assert (weights >= 0).all()
     total = weights.sum(-1)
-    if module.sums_to_one:
+    if module.sums_to_one or signed:
         torch.testing.assert_close(total, seen.any(-1).double(), **CLOSE)
     elif module.row_sum == "one or zero":
         assert (((total - 1).abs() < 1e-12) | (total == 0)).all()
@@ -110,7 +111,8 @@ def test_scores_moved_alike_give_the_same_weights_however_large(kind):
     torch.testing.assert_close(module(given + 1000, seen), module(given, seen), rtol=1e-9, atol=1e-10)
     huge = module(given.float() * 1e8, seen)
     assert huge.isfinite().all()
-    torch.testing.assert_close(huge.sum(-1), seen.any(-1).float())
+    keys = module.keys if isinstance(module, Budget) else 1
+    torch.testing.assert_close(huge.sum(-1), seen.sum(-1).clamp(max=keys).float())
 
 
 @pytest.mark.parametrize("alpha", [1.05, 1.3, 1.5, 2.0, 2.5, 4.0])
@@ -127,6 +129,67 @@ def test_entmax_meets_the_conditions_of_its_optimum(alpha, keys):
     assert ((slack - level).abs()[weights > 0] < 1e-9).all()
     assert (slack <= level + 1e-9).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(30, dtype=torch.float64), **CLOSE)
+
+
+@pytest.mark.parametrize("alpha", [1.3, 2.0, 5.0])
+@pytest.mark.parametrize("keys", [1, 2, 9, 64])
+def test_normmax_meets_the_conditions_of_its_optimum(alpha, keys):
+    """p maximises p.z - |p|_alpha over the simplex: Santos et al. 2024, section 3. Karush, Kuhn and Tucker:
+
+    z_i - (p_i / |p|_alpha)^(alpha-1) is one number where p_i > 0, and nowhere larger.
+    """
+    given = scores(30, keys)
+    weights = Normmax(alpha=alpha)(given, None)
+    norm = weights.pow(alpha).sum(-1, keepdim=True).pow(1 / alpha)
+    slack = given - (weights / norm).pow(alpha - 1)
+    level = torch.where(weights > 0, slack, -torch.inf).amax(-1, keepdim=True)
+    assert ((slack - level).abs()[weights > 0] < 1e-9).all()
+    assert (slack <= level + 1e-9).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(30, dtype=torch.float64), **CLOSE)
+
+
+@pytest.mark.parametrize("alpha", [1.1, 2.0, 3.0, 5.0])
+def test_the_gradient_of_normmax_is_that_of_its_formula(alpha):
+    given = scores(4, HEADS, 2, 5).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: Normmax(alpha=alpha)(x, None), given)
+
+
+def test_one_key_takes_all_where_it_is_ahead_by_the_margin():
+    """Of sparsemax and normmax the margin is 1: Santos et al. 2024, proposition 2."""
+    given = torch.tensor([[1.301, 0.3, -1.0], [1.299, 0.3, -1.0]], dtype=torch.float64)
+    for module in (Normmax(alpha=2.0), Normmax(alpha=5.0), Sparsemax()):
+        assert (module(given, None)[:, 0] == 1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("keys", [1, 2, 5])
+def test_a_budget_is_the_nearest_point_of_its_polytope(keys):
+    """z - p is one number where 0 < p < 1, no larger where p = 0, no smaller where p = 1; rows sum to the budget."""
+    given = scores(40, 9)
+    weights = Budget(keys=keys)(given, None)
+    gap = given - weights
+    none, whole = weights == 0, weights == 1
+    most = gap.masked_fill(whole, -torch.inf).amax(-1)
+    least = gap.masked_fill(none, torch.inf).amin(-1)
+    assert none.any()
+    assert whole.any()
+    assert (most <= least + 1e-12).all(), "tau lies between"
+    torch.testing.assert_close(weights.sum(-1), torch.full((40,), float(keys), dtype=torch.float64), **CLOSE)
+    few = Budget(keys=keys)(given, torch.arange(9) < keys)
+    assert (few == (torch.arange(9) < keys)).all()
+
+
+def test_a_budget_of_one_is_sparsemax():
+    """Of a simplex no coordinate can be above 1, so the bound says nothing."""
+    given, seen = scores(6, HEADS, 2, 7), visible(6, HEADS, 2, 7)
+    torch.testing.assert_close(Budget(keys=1)(given, seen), Sparsemax()(given, seen), **CLOSE)
+
+
+def test_signed_weights_by_hand():
+    weights = Signed()(torch.tensor([[1.0, -2.0, 0.0]], dtype=torch.float64), None)[0]
+    total = math.e + math.e**2 + 1
+    assert weights.tolist() == pytest.approx([math.e / total, -(math.e**2) / total, 0])
+    turned = Signed()(torch.tensor([[-1.0, 2.0, 0.0]], dtype=torch.float64), None)[0]
+    assert torch.equal(turned, -weights)
 
 
 def test_entmax_of_two_is_sparsemax():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attncli.reference.normalizers import entmax, plain_sum, softmax, sparsemax
+from attncli.reference.normalizers import budget, entmax, normmax, plain_sum, signed, softmax, sparsemax
 
 rows = st.lists(st.floats(-4, 4), min_size=1, max_size=6)
 alphas = st.sampled_from([1.25, 1.5, 2.0, 3.0])
@@ -67,6 +67,48 @@ def test_a_larger_score_never_has_a_smaller_weight(scores, alpha):
     for weights in (softmax(scores), sparsemax(scores), entmax(scores, alpha=alpha), plain_sum(scores)):
         ordered = [weight for _, weight in sorted(zip(scores, weights, strict=True))]
         assert ordered == sorted(ordered)
+
+
+@given(rows, st.sampled_from([1.25, 2.0, 4.0]))
+def test_normmax_makes_its_objective_largest(scores, alpha):
+    """Santos et al. 2024, section 3: no shift of mass between two weights does better."""
+
+    def objective(weights):
+        return sum(p * s for p, s in zip(weights, scores, strict=True)) - sum(p**alpha for p in weights) ** (1 / alpha)
+
+    weights = normmax(scores, alpha=alpha)
+    assert sum(weights) == pytest.approx(1, abs=1e-14)
+    for one in range(len(scores)):
+        for other in range(len(scores)):
+            step = min(1e-4, weights[one])
+            moved = list(weights)
+            moved[one] -= step
+            moved[other] += step
+            assert objective(moved) <= objective(weights) + 1e-12
+
+
+@given(rows, st.integers(1, 4))
+def test_a_budget_is_spent_and_no_other_point_is_nearer(scores, keys):
+    weights = budget(scores, keys=keys)
+    assert sum(weights) == pytest.approx(min(keys, len(scores)), abs=1e-12)
+    assert all(0 <= weight <= 1 for weight in weights)
+    away = sum((weight - score) ** 2 for weight, score in zip(weights, scores, strict=True))
+    for one in range(len(scores)):
+        for other in range(len(scores)):
+            step = min(1e-4, weights[one], 1 - weights[other])
+            moved = list(weights)
+            moved[one] -= step
+            moved[other] += step
+            assert sum((x - score) ** 2 for x, score in zip(moved, scores, strict=True)) >= away - 1e-12
+
+
+@given(rows)
+def test_signs_turn_weights_and_sizes_are_those_of_softmax(scores):
+    weights = signed(scores)
+    assert signed([-score for score in scores]) == [-weight for weight in weights]
+    assert [abs(weight) for weight in weights] == [
+        size if score else 0.0 for size, score in zip(softmax([abs(x) for x in scores]), scores, strict=True)
+    ]
 
 
 def test_softmax_of_logarithms_is_proportion_and_large_scores_do_not_overflow():

@@ -38,8 +38,21 @@ def test_one_query_has_no_other_to_compete_with():
     assert refused(unmarked(text)) == whole(text, (rule, "write queries: 2 or more, or another normalizer"))
 
 
+@pytest.mark.parametrize("position", ["alibi", "kerple", "{kind: sandwich, width: 6}", "forgetting"])
+def test_far_keys_would_have_the_largest_signed_weights(position):
+    kind = position.strip("{}").removeprefix("kind: ").split(",")[0]
+    text = (
+        "name: x\ntask: language_model\nmodel:\n  decoder: {layers: 1, attention: {normalizer: signed, "
+        f"position: ▸{position}}}}}\n"
+    )
+    rule = f"position: '{kind}' lowers the scores of far keys, and under 'signed' a low score is a large weight"
+    assert refused(unmarked(text)) == whole(text, (rule, "write rotary, or normalizer: softmax"))
+
+
 @pytest.mark.parametrize(("written", "says"), [
     ("{kind: entmax, alpha: 1}", "alpha"),
+    ("{kind: normmax, alpha: 1}", "alpha"),
+    ("{kind: budget, keys: 0}", "keys"),
     ("{kind: gumbel, temperature: 0}", "temperature"),
     ("{kind: sigmoid, offset: visible}", "offset"),
     ("{kind: pointwise, activation: gelu}", "activation"),

@@ -11,14 +11,17 @@ from attncli.spec.explain import worked_sequential
 from attncli.spec.explain.entries import Step
 from attncli.spec.masks import parse
 from attncli.spec.normalizers import (
+    Budget,
     Entmax,
     ForwardAttention,
     Gumbel,
     Hard,
     Monotonic,
+    Normmax,
     Pointwise,
     Queries,
     Sigmoid,
+    Signed,
     Softmax,
     Sparsemax,
     Sum,
@@ -215,6 +218,20 @@ def _entmax() -> Iterator[Step]:
         yield Step(name, normalizers.entmax(ROW, alpha=alpha))
 
 
+def _normmax() -> Iterator[Step]:
+    for alpha in (1.5, 2.0, 5.0):
+        weights = normalizers.normmax(ROW, alpha=alpha)
+        yield Step(f"weights, alpha {alpha:g}", weights)
+        yield Step("  their norm |p|_alpha", sum(weight**alpha for weight in weights) ** (1 / alpha))
+    yield Step("sparsemax, for comparison", normalizers.sparsemax(ROW))
+
+
+def _budget() -> Iterator[Step]:
+    for keys in (1, 2, 3):
+        yield Step(f"weights of a budget of {keys}", normalizers.budget(ROW, keys=keys))
+    yield Step("sparsemax, for comparison", normalizers.sparsemax(ROW))
+
+
 def _hard() -> Iterator[Step]:
     yield Step("weights: 1 at the largest score", normalizers.hard(ROW))
     yield Step("weights of equal scores: the first takes all", normalizers.hard([1.0, 1.0, 0.0, 1.0]))
@@ -254,6 +271,15 @@ def _pointwise() -> Iterator[Step]:
     yield Step("softmax, for comparison", normalizers.softmax(ROW))
 
 
+def _signed() -> Iterator[Step]:
+    yield Step("|s|", [abs(score) for score in ROW])
+    yield Step("sizes = softmax of |s|", normalizers.softmax([abs(score) for score in ROW]))
+    weights = normalizers.signed(ROW)
+    yield Step("weights = sign(s) times the sizes", weights)
+    yield Step("  their sum", sum(weights))
+    yield Step("softmax, for comparison", normalizers.softmax(ROW))
+
+
 def _queries() -> Iterator[Step]:
     scores, seen = [ROW, [0.2, 1.4, -0.6, 0.0]], [[True] * len(ROW)] * 2
     yield Step("scores of another query", scores[1])
@@ -270,10 +296,13 @@ NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Sum: _sum,
     Sparsemax: _sparsemax,
     Entmax: _entmax,
+    Normmax: _normmax,
+    Budget: _budget,
     Hard: _hard,
     Gumbel: _gumbel,
     Sigmoid: _sigmoid,
     Pointwise: _pointwise,
+    Signed: _signed,
     Queries: _queries,
     ForwardAttention: worked_sequential.forward,
     Monotonic: worked_sequential.monotonic,

@@ -6,11 +6,14 @@ from attncli.spec.attention import AnyAttention
 from attncli.spec.base import Fault
 from attncli.spec.positions import (
     BACKWARD,
+    Alibi,
     Disentangled,
     DynamicNtk,
     Forgetting,
+    Kerple,
     Longrope,
     Rotary,
+    Sandwich,
     Shaw,
     TransformerXl,
     Xpos,
@@ -21,6 +24,8 @@ from attncli.spec.scores import Cosine, Dot, General, ScaledDot
 
 LINEAR = (ScaledDot, Dot)
 """Scores that are the dot product itself, so that what is added to a key is added to the score."""
+FADING = (Alibi, Kerple, Sandwich, Forgetting)
+"""Positions that take from a score, the more the farther the key."""
 FARTHEST = 64
 """scale_bases that a text may be long under xpos: 3.5^64 is near the largest float32."""
 
@@ -28,7 +33,7 @@ FARTHEST = 64
 def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     """Every rule that the position breaks; `writes`: the attention reads what its stack predicts."""
     a = site.attention
-    for fault in (*_backward(a), *_alone(a), *_score(a), *_stretched(site, writes=writes)):
+    for fault in (*_backward(a), *_alone(a), *_fading(a), *_score(a), *_stretched(site, writes=writes)):
         yield Fault((*site.where, "position", *fault.where), fault.rule, fault.help)
 
 
@@ -36,6 +41,12 @@ def _backward(a: AnyAttention) -> Iterator[Fault]:
     if isinstance(a.position, BACKWARD) and a.mask.causal() is not None:
         rule = f"'{a.position.kind}' looks back from the query, and the mask '{a.mask.text}' shows keys behind it"
         yield Fault((), rule, "write a causal mask, or another position")
+
+
+def _fading(a: AnyAttention) -> Iterator[Fault]:
+    if isinstance(a.position, FADING) and a.normalizer.kind == "signed":
+        rule = f"'{a.position.kind}' lowers the scores of far keys, and under 'signed' a low score is a large weight"
+        yield Fault((), rule, "write rotary, or normalizer: softmax")
 
 
 def _alone(a: AnyAttention) -> Iterator[Fault]:

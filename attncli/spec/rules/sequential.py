@@ -10,7 +10,7 @@ from attncli.spec.rules.sections import Site
 from attncli.spec.scores import SEQUENTIAL as SCORES
 from attncli.spec.scores import Coverage
 
-DISTRIBUTIONS = ("softmax", "sparsemax", "entmax", "hard", "gumbel", "forward")
+DISTRIBUTIONS = ("softmax", "sparsemax", "entmax", "normmax", "hard", "gumbel", "forward")
 """Normalizers whose rows sum to one wherever they see a key."""
 
 

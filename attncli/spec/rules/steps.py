@@ -12,7 +12,7 @@ from attncli.spec.spans import Adaptive
 from attncli.spec.steps import Llama4Temperature, Top
 from attncli.spec.words import listed
 
-SINKING = ("softmax", "sparsemax", "entmax")
+SINKING = ("softmax", "sparsemax", "entmax", "normmax")
 """Normalizers whose weights compete for one unit of mass, so that a logit without a value can take some of it."""
 VECTOR_NORMS = ("rms_norm", "layer_norm", "scale_norm", "dyt", "none")
 """Norms of one vector; another one would carry numbers from token to token."""
