@@ -368,6 +368,15 @@ WRITERS = {
 }
 """What a recurrent decoder with attention asks, feeds back and gives to the head."""
 
+OUTPUTS = {
+    "linear": "{kind: linear, bias: true, scale: 0.5, soft_cap: 3}",
+    "linear, transform": "{kind: linear, transform: {activation: gelu, norm: layer_norm}}",
+    "adaptive": "{kind: adaptive, cutoffs: [5, 9], factor: 1, bias: true}",
+    "adaptive, narrower": "{kind: adaptive, cutoffs: [4, 7, 11], factor: 2, bias: false}",
+    "mixture": "{kind: mixture, components: 3, bias: true}",
+}
+"""Heads over a vocabulary of 17, for stacks of width 12."""
+
 POINTER = "{kind: seq2seq, label_smoothing: 0, output: {kind: pointer_generator, bias: true}}"
 
 LONG_WRITERS = {

@@ -11,8 +11,9 @@ from attncli.nn.model import Model, build_model, token_fields
 from attncli.nn.norms import ScaleNorm
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
-from attncli.spec.sizes import SPECIALS, Sizes, sizes_of
+from attncli.spec.sizes import Sizes, sizes_of
 from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tokenizer import SPECIALS
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
 LENGTHS = (6, 9, 3, 4)

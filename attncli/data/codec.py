@@ -19,9 +19,10 @@ from attncli.data.tokenizers import train_vocabulary
 from attncli.data.vocabulary import Vocabulary
 from attncli.errors import DataError, InputError
 from attncli.spec.fields import PROMPTED, prompted
+from attncli.spec.outputs import Adaptive, PointerGenerator
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, PointerGenerator, Tagging
+from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Tagging
 from attncli.spec.tokenizer import Words
 from attncli.streams import IGNORE, Batch
 
@@ -49,6 +50,11 @@ class Codec:
                 rule = f"model.{_limit(run, field)[1]}.max_length: {limit} leaves no place beside BOS and EOS"
                 raise InputError(rule, help="write a larger max_length")
         output = getattr(run.task, "output", None)
+        if isinstance(output, Adaptive):
+            size = vocabularies[run.model.stacks[run.task.stack].input.field].size
+            if output.cutoffs[-1] >= size:
+                rule = f"task.output.cutoffs: the tokenizer has {size} ids, and the last cluster begins at "
+                raise InputError(f"{rule}{output.cutoffs[-1]}", help="write smaller cutoffs")
         self.copies = isinstance(output, PointerGenerator) and isinstance(run.tokenizer_of("source"), Words)
         """Whether words that the vocabulary lacks have ids of their own in a row: see data/copying.py."""
         self._numbers = {label: number for number, label in enumerate(labels)}

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from attncli.data.vocabulary import SIGNS, Vocabulary
 from attncli.errors import DataError
 from attncli.spec import tokenizer as spec
-from attncli.spec.sizes import SPECIALS
+from attncli.spec.tokenizer import SPECIALS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

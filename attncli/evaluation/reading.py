@@ -10,7 +10,7 @@ from attncli.data.codec import Codec, Example, Fault
 from attncli.data.rows import Row, Rows
 from attncli.errors import DataError
 from attncli.nn.model import Model
-from attncli.nn.tasks import Losses
+from attncli.nn.outputs import Losses
 from attncli.spec.run import Run
 from attncli.streams import Batch
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Absolute, build_absolute
 from attncli.spec import inputs as spec
-from attncli.spec.sizes import UNKNOWN
+from attncli.spec.tokenizer import UNKNOWN
 from attncli.streams import Stream
 
 

@@ -11,19 +11,21 @@ from attncli.nn.cache import Cache
 from attncli.nn.experts import Experts, Router
 from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
+from attncli.nn.outputs import Losses, TokenHead
 from attncli.nn.pointer import PointerHead
 from attncli.nn.recurrent import Encoder, build_recurrent
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
 from attncli.nn.spans import Adaptive
 from attncli.nn.stacks import Transformer, TransformerPast, build_transformer
-from attncli.nn.tasks import Head, Losses, TokenHead, build_head
+from attncli.nn.tasks import Head, build_head
 from attncli.nn.view import Tap
 from attncli.spec import model as spec
+from attncli.spec.outputs import PointerGenerator
 from attncli.spec.recurrent import Both, Recurrent
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, PointerGenerator, Seq2seq
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Seq2seq
 from attncli.streams import Batch, Stream
 
 Stack = Transformer | Encoder | Decoder

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attncli.nn.layers import Copying, States
-from attncli.nn.tasks import Losses, TokenHead
+from attncli.nn.outputs import Losses, TokenHead, predicted_places, wide
 from attncli.nn.view import Tap
-from attncli.streams import IGNORE, Stream
+from attncli.streams import Stream
 
 
 class PointerHead(TokenHead):
@@ -43,9 +43,7 @@ class PointerHead(TokenHead):
         """-ln p(label) at the places with a label; no probabilities are made elsewhere."""
         copying = states.copying
         assert copying is not None, "the decoder tells what is pointed at"
-        predicted = labels.values != IGNORE
-        if labels.padded:
-            predicted = predicted & labels.real
+        predicted = predicted_places(labels)
         target, rows = labels.values[predicted], predicted.nonzero()[:, 0]
         mixed = self._mixed(*_chosen(states.values, copying, predicted), copying.ids[rows])
         gained = mixed.gather(-1, target.unsqueeze(-1)).clamp(min=_least(mixed.dtype))
@@ -73,8 +71,3 @@ def _chosen(values: Tensor, copying: Copying, places: Tensor) -> tuple[Tensor, T
 def _least(dtype: torch.dtype) -> float:
     """A logarithm as low as a probability of the dtype can have: a loss of -inf would end a run."""
     return float(torch.tensor(torch.finfo(dtype).tiny, dtype=torch.float64).log())
-
-
-def wide(x: Tensor) -> Tensor:
-    """At least float32."""
-    return x if x.dtype == torch.float64 else x.float()

@@ -1,124 +1,18 @@
-"""Heads and losses. Mirrors attncli/spec/tasks.py.
-
-Losses are sums over the predicted places, with their count, so that micro-batches and processes add up exactly.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from math import sqrt
+"""Heads. Mirrors attncli/spec/tasks.py."""
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, build_attention
-from attncli.nn.feedforward import ACTIVATIONS
 from attncli.nn.layers import States
-from attncli.nn.norms import build_norm
+from attncli.nn.outputs import Losses, TokenHead, build_activation, build_output, cross_entropy
 from attncli.nn.view import Tap, View, positions_of
 from attncli.spec import tasks as spec
 from attncli.spec.attention import MultiHead
 from attncli.spec.masks import parse
 from attncli.spec.norms import NoNorm
 from attncli.spec.positions import NoPosition
-from attncli.streams import IGNORE, Stream
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Sums over the predicted places of a batch."""
-
-    loss: Tensor  # with label smoothing: what is minimised
-    nll: Tensor  # -ln p(label), in nats
-    count: Tensor  # predicted places
-    correct: Tensor  # places where the label is the likeliest
-    costs: Mapping[str, Tensor] = field(default_factory=dict)  # what attentions add to the loss, by address
-    loads: Mapping[str, Tensor] = field(default_factory=dict)  # (x) choices that fell on each expert, by address
-
-    def plus(self, costs: Mapping[str, Tensor]) -> "Losses":
-        """These losses with costs, which `loss` then holds."""
-        if not costs:
-            return self
-        detached = {address: cost.detach() for address, cost in costs.items()}
-        return replace(self, loss=self.loss + sum(costs.values()), costs=detached)
-
-
-def cross_entropy(logits: Tensor, labels: Tensor, *, smoothing: float) -> Losses:
-    """(1 - s) (-ln p(label)) + s mean_c(-ln p(c)) over the places whose label is not IGNORE.
-
-    Szegedy et al. 2016, arXiv:1512.00567, section 7, with the uniform share over all c classes, the label's included,
-    as torch has it. Shapes: logits (t c), labels (t).
-    """
-    logits = logits.float() if logits.dtype != torch.float64 else logits
-    nll = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE)
-    loss = nll
-    if smoothing:
-        loss = F.cross_entropy(logits, labels, reduction="sum", ignore_index=IGNORE, label_smoothing=smoothing)
-    real = labels != IGNORE
-    correct = ((logits.detach().argmax(-1) == labels) & real).sum()
-    return Losses(loss, nll.detach(), real.sum(), correct)
-
-
-class Transform(nn.Module):
-    """norm(activation(W x + b))."""
-
-    def __init__(self, *, d_input: int, d_output: int, activation: str, norm: nn.Module, bias: bool) -> None:
-        super().__init__()
-        self.map = nn.Linear(d_input, d_output, bias=bias)
-        self.activation = _activation(activation)
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.activation(self.map(x)))
-        return out
-
-
-def _activation(name: str) -> nn.Module:
-    return {"none": nn.Identity, "tanh": nn.Tanh}[name]() if name in ("none", "tanh") else _Pointwise(name)
-
-
-class _Pointwise(nn.Module):
-    """One of the activations of a feed-forward map."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.function = ACTIVATIONS[name]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
-
-
-class TokenHead(nn.Module):
-    """Logits over ids at every place. Serves seq2seq, language_model, masked_language_model and tagging."""
-
-    def __init__(
-        self, *, d_input: int, classes: int, bias: bool, transform: nn.Module, smoothing: float, scale: float,
-        soft_cap: float | None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.transform = transform
-        self.output = nn.Linear(d_input, classes, bias=bias)
-        self.scale = scale
-        self.soft_cap = soft_cap
-        self.smoothing = smoothing
-
-    def forward(self, states: States, tap: Tap | None = None) -> Tensor:
-        """States (b n d) to logits (b n c)."""
-        return self.logits(states.values)
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Vectors (… d) to logits (… c)."""
-        x = self.transform(x)
-        out: Tensor = self.output(x * self.scale if self.scale != 1 else x)
-        return out if self.soft_cap is None else self.soft_cap * torch.tanh(out / self.soft_cap)
-
-    def losses(self, states: States, labels: Stream) -> Losses:
-        """The loss at the places with a label; no logits are made elsewhere."""
-        predicted = labels.values != IGNORE
-        if labels.padded:
-            predicted = predicted & labels.real
-        target = labels.values[predicted]
-        return cross_entropy(self.logits(states.values[predicted]), target, smoothing=self.smoothing)
+from attncli.streams import Stream
 
 
 class Pool(nn.Module):
@@ -169,7 +63,7 @@ class ClassHead(nn.Module):
         super().__init__()
         self.pooling = pooling
         self.dense = nn.Linear(d_pooled, d_pooled) if dense != "none" else nn.Identity()
-        self.activation = _activation(dense)
+        self.activation = build_activation(dense)
         self.output = nn.Linear(d_pooled, classes)
         self.smoothing = smoothing
 
@@ -200,29 +94,10 @@ def build_head(task: spec.Task, *, name: str, d_input: int, d_logits: int, vocab
                 soft_cap=None,
             )  # fmt: skip
         case _:
-            transform: nn.Module = nn.Identity()
-            assert isinstance(task.output, spec.Linear), "a pointer-generator is built with its decoder"
-            if task.output.transform is not None:
-                given = task.output.transform
-                transform = Transform(
-                    d_input=d_input, d_output=d_logits, activation=given.activation,
-                    norm=build_norm(given.norm, width=d_logits), bias=given.bias,
-                )  # fmt: skip
-            return TokenHead(
-                d_input=d_logits, classes=vocabulary, bias=task.output.bias, transform=transform,
-                smoothing=0.0 if isinstance(task, spec.MaskedLanguageModel) else task.label_smoothing,
-                scale=_scale(task.output, d_input), soft_cap=task.output.soft_cap,
-            )  # fmt: skip
-
-
-def _scale(output: spec.Linear, d_model: int) -> float:
-    match output.scale:
-        case "none":
-            return 1.0
-        case "inverse_sqrt_d_model":
-            return 1 / sqrt(d_model)
-        case number:
-            return float(number)
+            smoothing = 0.0 if isinstance(task, spec.MaskedLanguageModel) else task.label_smoothing
+            return build_output(
+                task.output, d_input=d_input, d_logits=d_logits, classes=vocabulary, smoothing=smoothing
+            )
 
 
 def _build_class_head(task: spec.Classification, *, d_input: int, classes: int) -> ClassHead:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from attncli.profiling.flops_outputs import map_of
 from attncli.profiling.flops_positions import Placed, placed, widens
-from attncli.spec import scores, tasks
+from attncli.spec import outputs, scores, tasks
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent, Linear
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
 from attncli.spec.masks import Mask
@@ -314,10 +315,10 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
             places = predicted(run, tokens) if scene.phase == "train" else tokens
             tied = run.model.tie_embeddings in ("output", "all")
             read = stack.input.d_embedding if tied else width
-            transform = width * read if isinstance(task.output, tasks.Linear) and task.output.transform else 0
-            if isinstance(task.output, tasks.PointerGenerator) and isinstance(stack, Recurrent):
-                transform = _decides(run, stack)
-            yield _even("head", 2 * places * (read * sizes.vocabularies[stack.input.field] + transform))
+            made = map_of(task.output, width, read, sizes.vocabularies[stack.input.field])
+            if isinstance(task.output, outputs.PointerGenerator) and isinstance(stack, Recurrent):
+                made += _decides(run, stack)
+            yield _even("head", 2 * places * made)
 
 
 def _decides(run: Run, stack: Recurrent) -> int:

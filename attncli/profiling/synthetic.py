@@ -5,8 +5,9 @@ import torch
 from attncli.errors import InputError
 from attncli.profiling.flops import Phase, Scene, predicted
 from attncli.spec.run import Run
-from attncli.spec.sizes import SPECIALS, Sizes
+from attncli.spec.sizes import Sizes
 from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tokenizer import SPECIALS
 from attncli.spec.training import SequenceBatch
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 

@@ -4,14 +4,7 @@ from dataclasses import dataclass
 
 from attncli.spec.run import Run
 from attncli.spec.tasks import Classification, Tagging
-from attncli.spec.tokenizer import Bytes, TokenizerFile
-
-SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
-"""The first ids of every tokenizer that attncli trains, in this order."""
-
-UNKNOWN = SPECIALS.index("[UNK]")
-
-BYTE_VOCABULARY = 256 + len(SPECIALS)
+from attncli.spec.tokenizer import BYTE_VOCABULARY, Bytes, TokenizerFile
 
 
 @dataclass(frozen=True)

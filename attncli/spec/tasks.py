@@ -5,54 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text
+from attncli.spec.base import Count, Derived, Fault, Kinds, Rate, Spec, Text
 from attncli.spec.normalizers import Normalizer, Softmax
-from attncli.spec.norms import NoNorm, Norm
+from attncli.spec.outputs import Linear, Output
 from attncli.spec.scores import Score
-
-Activation = Literal["none", "tanh", "relu", "gelu", "gelu_tanh", "silu"]
-
-
-class Transform(Spec):
-    """norm(activation(W x + b)) before the output map, as in BERT's head. Devlin et al. 2019, arXiv:1810.04805.
-
-    Beside a tied embedding of another width it leads back to that width, as in ALBERT (Lan et al. 2020,
-    arXiv:1909.11942).
-    """
-
-    activation: Activation = "gelu"
-    norm: Norm = NoNorm()
-    bias: Bool = True
-
-
-class Linear(Spec):
-    """Logits c tanh((W scale x + b) / c) over the vocabulary; W is the target's embedding where tie_embeddings says so.
-
-    Without soft_cap the logits are W scale x + b.
-    """
-
-    kind: Literal["linear"] = "linear"
-    bias: Bool = False
-    scale: Positive | Literal["inverse_sqrt_d_model", "none"] = "none"
-    """A factor on x: T5 divides by sqrt(d_model) where its embedding is tied. Raffel et al. 2020, arXiv:1910.10683."""
-    soft_cap: Annotated[Positive | None, Absent] = None
-    """The largest size c that a logit can have. Gemma Team 2024 (Gemma 2), arXiv:2408.00118, section 2."""
-    transform: Annotated[Transform | None, Absent] = None
-
-
-class PointerGenerator(Spec):
-    """p(w) = g softmax(W r + b)_w + (1 - g) sum of the weights of the source's tokens w; g = sigmoid(G [c; s; x] + h).
-
-    See et al. 2017, arXiv:1704.04368, eq. 8 and 9. r is the readout, c the context, s what asks, x what enters the cell
-    (the token, joined with what is fed where `combine` joins them). Source and target share a tokenizer. With words,
-    a word of the source that the vocabulary lacks has an id of its own in that row, and so can be written.
-    """
-
-    kind: Literal["pointer_generator"] = "pointer_generator"
-    bias: Bool = False
-
-
-Output = Annotated[Linear | PointerGenerator, Kinds("output")]
 
 
 class _Pooling(Spec):

@@ -5,6 +5,13 @@ from typing import Annotated, ClassVar, Literal
 
 from attncli.spec.base import Bool, Count, Fault, Kinds, Spec, Text
 
+SPECIALS = ("[PAD]", "[UNK]", "[BOS]", "[EOS]", "[MASK]")
+"""The first ids of every tokenizer that attncli trains, in this order."""
+
+UNKNOWN = SPECIALS.index("[UNK]")
+
+BYTE_VOCABULARY = 256 + len(SPECIALS)
+
 
 class _Trained(Spec):
     vocabulary: Count = 8000

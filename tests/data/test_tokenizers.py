@@ -12,7 +12,7 @@ from attncli.data.tokenizers import train_vocabulary
 from attncli.data.vocabulary import Vocabulary
 from attncli.errors import DataError
 from attncli.spec import tokenizer as spec
-from attncli.spec.sizes import BYTE_VOCABULARY, SPECIALS
+from attncli.spec.tokenizer import BYTE_VOCABULARY, SPECIALS
 
 TEXTS = [
     "Hello, world! (really) don't 3.14", "Python 很有趣", "你好，世界", "a  b\n\nc  ", " lead", " 你 lead", "#1 ##y",

@@ -9,7 +9,7 @@ import torch
 from attncli.decoding import Hypothesis, decoder
 from attncli.errors import DataError, InputError
 from attncli.evaluation import METRICS, Report, evaluate
-from attncli.nn.tasks import Losses
+from attncli.nn.outputs import Losses
 from attncli.streams import IGNORE, Batch, stream
 from tests.evaluation.made import ROWS, Made, made
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from attncli.errors import SpecError
 from attncli.nn.layers import States
 from attncli.nn.model import Model
-from attncli.nn.tasks import AttentionPool, Pool, cross_entropy
+from attncli.nn.outputs import cross_entropy
+from attncli.nn.tasks import AttentionPool, Pool
 from attncli.reference import feedforward, losses, norms
 from attncli.reference.vectors import affine
 from attncli.streams import IGNORE, Stream, stream

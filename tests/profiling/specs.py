@@ -69,6 +69,8 @@ RECURRENT = {
                                 "score: {kind: location_aware, channels: 3, kernel_size: 5}}"),
     "pointer": recurrent("", "cell: lstm, query: state_and_cell, input_feeding: {kind: context, combine: linear}"
                          ).replace("seq2seq", "{kind: seq2seq, label_smoothing: 0, output: pointer_generator}"),
+    "mixture": recurrent("", "cell: lstm").replace(
+        "seq2seq", "{kind: seq2seq, output: {kind: mixture, components: 3}}"),
     "article": recurrent("", "query: input_and_previous_state, input_feeding: {kind: context, combine: relu}, "
                          "readout: state, cross_attention: {score: {kind: location, max_length: 11}}"),
     "over_transformer": seq2seq("max_length: 11, encoder: {d_model: 24, layers: 1}, "

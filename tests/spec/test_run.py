@@ -7,7 +7,8 @@ import pytest
 
 from attncli.spec.base import Time
 from attncli.spec.load import load_spec, load_text
-from attncli.spec.sizes import BYTE_VOCABULARY, sizes_of
+from attncli.spec.sizes import sizes_of
+from attncli.spec.tokenizer import BYTE_VOCABULARY
 from tests.spec.mutations import SPECS
 
 EIGHT_LINES = """\

@@ -5,8 +5,10 @@ from functools import partial
 from math import tanh
 from typing import Any
 
+from attncli.reference import outputs
 from attncli.reference.attention import one_head
 from attncli.reference.feedforward import activation, rebalanced, route
+from attncli.reference.normalizers import softmax
 from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
 from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
 from attncli.reference.residuals import joined
@@ -18,6 +20,7 @@ from attncli.spec.base import Spec, kind_of
 from attncli.spec.explain.entries import Step
 from attncli.spec.explain.worked_positions import POSITIONS
 from attncli.spec.norms import DynamicTanh, LayerNorm, RmsNorm, ScaleNorm
+from attncli.spec.outputs import Adaptive, Mixture
 from attncli.spec.recurrent import Gru, Lstm, Rnn
 from attncli.spec.residuals import Add, DeepNorm, Gated, LayerScale, ReZero, Scaled, deepnorm
 
@@ -180,6 +183,21 @@ def _rnn() -> Iterator[Step]:
     yield Step("h' with activation relu", rnn_cell(ENTERED, STATE, weights, activation="relu"))
 
 
+def _adaptive() -> Iterator[Step]:
+    head, tails = [2.0, 1.0, 0.5], [[1.0, 0.0, -1.0]]
+    yield Step("logits of ids 0 and 1, and of the one cluster", head)
+    yield Step("logits within the cluster, ids 2 to 4", tails[0])
+    yield Step("probabilities of the ids", outputs.adaptive(head, tails))
+
+
+def _mixture() -> Iterator[Step]:
+    prior, latent, weight = [0.5, -0.5], [[1.0, -1.0], [-1.0, 0.5]], [[1.0, 0.0], [0.0, 1.0], [-1.0, 1.0]]
+    yield Step("shares of two components", softmax(prior))
+    for one in latent:
+        yield Step(f"softmax of a component, G h + c = {one}", outputs.mixture([0.0], [one], weight))
+    yield Step("probabilities of three ids", outputs.mixture(prior, latent, weight))
+
+
 LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     **POSITIONS,
     MultiHead: multi_head_steps,
@@ -190,6 +208,8 @@ LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Rnn: _rnn,
     ScaleNorm: _scale_norm,
     ff.Experts: _experts,
+    Adaptive: _adaptive,
+    Mixture: _mixture,
     DynamicTanh: _dynamic_tanh,
     **{kind: partial(_residual, kind) for kind in (Add, Scaled, DeepNorm, ReZero, LayerScale, Gated)},
     **{kind: partial(_feedforward, kind) for kind in (*ff.GATED, *ff.UNGATED)},

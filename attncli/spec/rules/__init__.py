@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attncli.spec.base import Fault
-from attncli.spec.rules import attention, masks, pointer, stacks, tasks, training
+from attncli.spec.rules import attention, masks, outputs, pointer, stacks, tasks, training
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
 from attncli.spec.tasks import LanguageModel
@@ -28,6 +28,7 @@ def faults(given: Sections) -> Iterator[Fault]:
         yield from tasks.ties(task, model, given.tokenizer, data)
     if task is not None:
         yield from pointer.faults(task, model, data)
+        yield from outputs.faults(task, model, given.tokenizer, data)
     if task is not None and data is not None:
         yield from tasks.on_data(task, data)
         if model is not None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from attncli.spec.base import Fault
 from attncli.spec.data import Data
 from attncli.spec.model import Model
+from attncli.spec.outputs import PointerGenerator
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sequential import shares
-from attncli.spec.tasks import PointerGenerator, Seq2seq, Task
+from attncli.spec.tasks import Seq2seq, Task
 
 
 def faults(task: Task, model: Model | None, data: Data | None) -> Iterator[Fault]:

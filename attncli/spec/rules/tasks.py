@@ -8,6 +8,7 @@ from attncli.spec.fields import fields_of
 from attncli.spec.inputs import Tokens
 from attncli.spec.model import Model, Stack
 from attncli.spec.normalizers import Queries
+from attncli.spec.outputs import Mixture
 from attncli.spec.recurrent import Backward, Forward, Recurrent
 from attncli.spec.rules import sequential
 from attncli.spec.rules.sections import WRITERS, width
@@ -154,8 +155,9 @@ def ties(task: Task, model: Model, tokenizer: Tokenizer | None, data: Data | Non
     if tie in ("output", "all"):
         stack = model.stacks[task.stack]
         wide = stack.d_readout if isinstance(stack, Recurrent) else stack.d_model
-        transform = getattr(getattr(task, "output", None), "transform", None)
-        if wide != stack.input.d_embedding and transform is None:
+        output = getattr(task, "output", None)
+        maps_back = isinstance(output, Mixture) or getattr(output, "transform", None) is not None
+        if wide != stack.input.d_embedding and not maps_back:
             rule = (
                 f"the head reads {wide} features, and the embedding of '{task.stack}' is {stack.input.d_embedding} wide"
             )
