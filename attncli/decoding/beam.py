@@ -91,11 +91,9 @@ class _Search:
 
     def _candidates(self, written: int) -> tuple[Tensor, Tensor, Tensor]:
         """(a 2w) log-probability, row and token of the best continuations, best first."""
-        scores = self.writing.log_probabilities()
-        if written <= self.decoding.min_length:
-            scores[:, self.writing.signs.eos] = -torch.inf
         size = self.decoding.size
-        gains, tokens = best(scores, min(2 * size, scores.shape[-1]))
+        barred = [self.writing.signs.eos] if written <= self.decoding.min_length else []
+        gains, tokens = self.writing.likeliest(2 * size, barred=barred)
         each = gains.shape[-1]
         totals = (self.running.unsqueeze(-1) + gains.view(-1, size, each)).flatten(1)
         total, place = best(totals, min(2 * size, totals.shape[-1]))

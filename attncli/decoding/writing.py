@@ -1,7 +1,9 @@
 """What every way of decoding shares: prompts, limits, the running model, and the hypotheses that come out.
 
 Row r of the running batch is one text under way (a beam). Rows whose sentence is done leave the batch at once, so a
-step costs what the texts under way cost; `Hypothesis.rows` says in which row each step of a text was computed.
+step costs what the texts under way cost; `Hypothesis.rows` says in which row each step of a text was computed. Where
+the model allows it and no tap looks on, the beams of a sentence are branches of one row of the cache, so that nothing
+is moved when some die and others split.
 """
 
 from collections.abc import Sequence
@@ -53,6 +55,9 @@ class Writing:
     """Tokens that each sentence may write, EOS among them."""
     signs: Signs
     tap: Tap | None
+    beams: int | None = None
+    """Texts under way of each sentence, where they are branches of one row of the cache; None: each has its own."""
+    branched: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -61,21 +66,46 @@ class Writing:
 
     def log_probabilities(self) -> Tensor:
         """(r c) of the next token of every row; PAD and BOS are never written. Reads the waiting tokens."""
-        logits = self.model.step(self.tokens, self.cache, self.tap)[:, -1]
-        scores = logits.float().log_softmax(-1)
-        if bool(scores.isnan().any()):
+        logits, total = self._logits(())
+        return logits - total
+
+    def likeliest(self, count: int, *, barred: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(r count) log-probability and id of the best next tokens of every row; some ids may be barred."""
+        logits, total = self._logits(barred)
+        value, index = best(logits, min(count, logits.shape[-1]))
+        value = value - total
+        if self.beams is not None and not self.branched:
+            value, index = (x.repeat_interleave(self.beams, 0) for x in (value, index))
+        return value, index
+
+    def _logits(self, barred: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """(r c) and the logarithm (r 1) of what their exponentials sum to, before any id is barred."""
+        logits = self.model.step(self.tokens, self.cache, self.tap)
+        logits = (logits.flatten(0, 1) if self.branched else logits[:, -1]).float()
+        total = logits.logsumexp(-1, keepdim=True)
+        if not bool(total.isfinite().all()):
             raise WorkError(
                 "the model's output is not a number (NaN), so there is no likeliest token",
                 help="evaluate an earlier checkpoint, or train again with a smaller learning rate",
             )
-        scores[:, [self.signs.bos, self.signs.pad]] = -torch.inf
-        return scores
+        logits[:, [self.signs.bos, self.signs.pad, *barred]] = -torch.inf
+        return logits, total
 
     def append(self, tokens: Tensor, rows: Tensor) -> None:
         """Go on with row rows[i] as row i, which reads tokens[i] next."""
+        if self.beams is not None:
+            self._branch(tokens.view(-1, self.beams), rows.view(-1, self.beams), self.beams)
+            return
         if len(rows) != len(self.tokens.values) or not torch.equal(rows, torch.arange(len(rows), device=rows.device)):
             self.cache.reorder(rows)
         self.tokens = self.cache.next(tokens.unsqueeze(1))
+
+    def _branch(self, tokens: Tensor, rows: Tensor, beams: int) -> None:
+        """Tokens (a w) that go on where rows (a w) ended; the rows of a sentence stand together, and stay so."""
+        sentences = rows[:, 0] // beams
+        if len(sentences) != len(self.tokens.values):
+            self.cache.reorder(sentences)
+        self.tokens, self.branched = self.cache.branch(tokens, rows % beams), True
 
 
 def begin(
@@ -95,14 +125,17 @@ def begin(
         )
     room = [max_length - len(prompt) + 1 for prompt in prompts]
     limits = room if wanted is None else [min(wanted, places) for places in room]
+    beams = rows if rows > 1 and tap is None and model.branches else None
+    if beams:
+        rows = 1
     repeated = [prompt for prompt in prompts for _ in range(rows)]
     uneven = any(len(prompt) != longest for prompt in prompts)
     device = next(iter(batch.values())).values.device
     read = batch.get("text") or next(iter(batch.values()))
     numbers = {name: each.repeat_interleave(rows, 0) for name, each in read.of_rows().items()}
     tokens = stream(repeated, pad=signs.pad, left=uneven).to(device).with_rows(numbers)
-    cache = model.start(batch, rows=rows, capacity=longest + max(limits) - 1, tap=tap)
-    return Writing(model, cache, tokens, limits, signs, tap)
+    cache = model.start(batch, rows=rows, capacity=longest + (max(limits) - 1) * (beams or 1), tap=tap)
+    return Writing(model, cache, tokens, limits, signs, tap, beams)
 
 
 def prompts_of(batch: Batch, signs: Signs) -> list[list[int]]:

@@ -98,6 +98,13 @@ class Attention(Served):
             d_value=d_value, mask=mask.text, steps=steps, wanted=kernel,
         )  # fmt: skip
 
+    @property
+    def branches(self) -> bool:
+        """Whether a row of keys may hold a tree of texts: a weight hangs on its own pair and on what is visible."""
+        joins = self.score.sequential or self.normalizer.joins_queries or self.span is not None
+        keeps_tokens = type(self).cache is Attention.cache
+        return keeps_tokens and self.position.pairs and not joins and self.mask.names <= {"q", "k", "h"}
+
     def cache(self, capacity: int) -> KeyValue:
         """Room for what `read` gives of `capacity` tokens."""
         return KeyValue(capacity)

@@ -52,6 +52,17 @@ class Model(nn.Module):
         found = [module for module in self.modules() if isinstance(module, Attention)]
         return {module.address: module for module in found}
 
+    @property
+    def branches(self) -> bool:
+        """Whether a row of its cache may hold a tree of texts: every attention asks of a key only what it is itself."""
+        writer = self.stacks[self.head_stack]
+        return isinstance(writer, Transformer) and all(
+            branch.body.branches
+            for layer in writer.each_layer()
+            for _, branch in layer.branches()
+            if isinstance(branch.body, Attention)
+        )
+
     def states(self, batch: Batch, tap: Tap | None = None) -> States:
         """What the head reads."""
         return self._made(batch, tap)[self.head_stack]

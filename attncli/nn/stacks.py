@@ -93,6 +93,12 @@ class TransformerPast:
             layer.read = {name: tuple(x[index] for x in read) for name, read in layer.read.items()}
         self.sources = {name: stream.select(index) for name, stream in self.sources.items()}
 
+    def keep(self, places: Tensor) -> None:
+        for layer in self.layers:
+            for own in layer.own.values():
+                own.keep(places)
+        self.length = places.shape[1]
+
     def crop(self, length: int) -> None:
         for layer in self.layers:
             for own in layer.own.values():

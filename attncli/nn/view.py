@@ -89,12 +89,13 @@ class View:
     padded: bool = False
     packed: bool = False
     aligned: bool = False
-    newest: bool = False  # one query a row, the last token of it
+    newest: bool = False  # each query is the last token of its text
     tap: Tap | None = None
     lengths: Tensor | None = None  # (b) real keys
     query_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b q) what masks read of tokens and samples
     key_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b k)
     memo: dict[Any, Any] = field(default_factory=dict)
+    ways: Tensor | None = None  # bool (b q k): the keys that lead to each query, where rows hold trees of texts
     means: dict[str, Tensor] = field(default_factory=dict)  # what parts add to the mean loss of the batch, by address
     loads: dict[str, Tensor] = field(default_factory=dict)  # (x) choices that fell on each expert, by address
 
@@ -130,7 +131,7 @@ class View:
 
         A query of padding sees what it likes, since no one reads it; it sees nothing where queries are joined.
         """
-        seen = self.once((mask, heads), lambda: self._visible(mask, heads))
+        seen = self.once((mask, heads), lambda: self._on_the_way(self._visible(mask, heads)))
         real = self.query_real
         if not joins or real is None:
             return seen
@@ -155,6 +156,12 @@ class View:
             return seen
         real = real[:, None, None, :]
         return real if seen is None else seen & real
+
+    def _on_the_way(self, seen: Tensor | None) -> Tensor | None:
+        if self.ways is None:
+            return seen
+        ways = self.ways.unsqueeze(1)
+        return ways if seen is None else seen & ways
 
     def _allowed(self, mask: Mask, heads: int) -> Tensor:
         q, k = self.query_positions[:, None, :, None], self.key_positions[:, None, None, :]
@@ -252,6 +259,6 @@ def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View
         )
     return View(
         places.positions[:, total - new :], places.positions, places.documents[:, total - new :], places.documents,
-        padded=True, newest=new == 1, tap=tap, lengths=places.lengths,
-        query_carried=tokens.carried, key_carried=places.carried,
+        padded=True, newest=new == 1 or places.ways is not None, tap=tap, lengths=places.lengths,
+        query_carried=tokens.carried, key_carried=places.carried, ways=places.ways,
     )  # fmt: skip

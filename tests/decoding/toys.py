@@ -50,6 +50,8 @@ class History:
 class Toy:
     """A model whose next token depends on its source and on all of the text so far, through `logits`."""
 
+    branches = False
+
     def __init__(self, logits: Logits, max_length: int = 1000) -> None:
         self.logits = logits
         self.max_length = max_length

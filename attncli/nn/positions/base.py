@@ -80,6 +80,7 @@ class Relative(nn.Module):
     """Base of the relative kinds; itself the kind that changes nothing."""
 
     learned: ClassVar[bool] = False
+    pairs: ClassVar[bool] = True  # what it does hangs on the places of a query and a key, not on what lies between
     whole: bool = False
     widens: int = 1  # how many times wider a turned key is
 

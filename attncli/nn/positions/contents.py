@@ -150,6 +150,7 @@ class Forgetting(Relative):
     """
 
     learned = True
+    pairs = False
 
     def __init__(self, *, heads: int, d_model: int) -> None:
         super().__init__()

@@ -57,6 +57,8 @@ class DynamicNtk(Rotary):
     emozilla 2023; transformers calls it `dynamic`, and takes L of the longest row of a batch.
     """
 
+    pairs = False
+
     def __init__(self, *, d_rotary: int, base: float, layout: str, factor: float, original_length: int) -> None:
         super().__init__(rates=plain_rates(base, d_rotary), layout=layout, size=1.0, heat=1.0)
         self.base = base
@@ -77,6 +79,8 @@ class Longrope(Rotary):
     Two-sided, the length of the text decides. Else the position of the query does: keys are turned both ways, side by
     side, and a query has zeros beside the turn that it does not read, so one dot product serves both.
     """
+
+    pairs = False
 
     def __init__(
         self, *, short: Sequence[float], long: Sequence[float], original_length: int, layout: str, size: float,
