@@ -1,7 +1,8 @@
 """Maps of everything a model attends to, taken while it runs with its own kernels.
 
-A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check) and drops the rest. Logits
-with a tap are those without, bit for bit: the tap reads, and the layers do not know of it.
+A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check) and drops the rest: at once,
+block by block, where the whole text is read (attncli.maps.taking), or keeping the rows of every step where it is
+written. Logits with a tap are those without, bit for bit: the tap reads, and the layers do not know of it.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from torch.nn.functional import pad
 
 from attncli.maps.check import Taken, certificate, take
 from attncli.maps.record import AttentionMap, Kind
+from attncli.maps.taking import Axes, Forced, Plan
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
 from attncli.nn.stacks import Transformer
@@ -72,31 +74,32 @@ def _ends(model: Model, name: str, source: str | None, attention: Attention) -> 
 
 @torch.inference_mode()
 def capture_forced(
-    model: Model, batch: Batch, pieces: Pieces, *, only: str = "*", labels: str | None = None
+    model: Model, batch: Batch, pieces: Pieces, *, only: str = "*", labels: str | None = None, plan: Plan | None = None
 ) -> tuple[Tensor, list[tuple[AttentionMap, ...]]]:
     """Logits, and the maps of each row of the batch, the model reading the whole batch at once.
 
-    `labels` is the field whose tokens the batch's labels are, where the stack that reads it writes them.
+    `labels` is the field whose tokens the batch's labels are, where the stack that reads it writes them. The maps are
+    made block by block while the layers run, and `plan` says what is kept of them.
     """
-    recorder = Recorder(only)
-    logits = model(batch, recorder)
     ends = ends_of(model)
-    return logits, [
-        tuple(_forced(taken, ends[address], batch, row, pieces, labels) for address, taken in recorder.taken.items())
-        for row in range(len(logits))
-    ]
+
+    def axes(address: str, row: int, queries: int) -> Axes:
+        return axes_of(ends[address], batch, row, pieces, labels, queries)
+
+    tap = Forced(plan or Plan(), axes, only)
+    logits = model(batch, tap)
+    return logits, [tap.maps(row) for row in range(len(logits))]
 
 
-def _forced(taken: list[Taken], ends: Ends, batch: Batch, row: int, pieces: Pieces, labels: str | None) -> AttentionMap:
-    """One row's map; a decoder that walks gives its queries one by one."""
-    parts = [Part.of(one, row) for one in taken]
-    queries, keys = tokens_of(batch, ends.queries, row, pieces), keys_of(batch, ends, row, pieces)
+def axes_of(ends: Ends, batch: Batch, row: int, pieces: Pieces, labels: str | None, queries: int) -> Axes:
+    """What the map of one row joins; `queries` learned ones where no field has them."""
+    asked, keys = tokens_of(batch, ends.queries, row, pieces), keys_of(batch, ends, row, pieces)
     writes = None
     if labels is not None and ends.queries == labels:
         writes = named(batch["labels"], labels, row, pieces)
     if ends.queries is None:
-        queries = tuple(f"query {place}" for place in range(parts[0].weights.shape[1]))
-    return joined(parts, taken[0], ends, queries=queries, keys=keys, writes=writes)
+        asked = tuple(f"query {place}" for place in range(queries))
+    return Axes(ends.kind, asked, keys, writes, ends.ahead)
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,6 @@ def joined(
     weights = torch.cat([pad(part.weights, (0, width - part.weights.shape[2])) for part in parts], 1)
     assert weights.shape[1:] == (len(queries), len(keys)), f"{first.address}: {weights.shape}, {len(queries)} queries"
     proof = certificate(
-        weights,
         torch.cat([part.row_sum for part in parts], 1),
         torch.cat([part.row_error for part in parts], 1),
         torch.cat([part.output_error for part in parts], 1),
@@ -151,6 +153,7 @@ def joined(
         torch.cat([part.empty for part in parts], 1),
         row_tolerance=max(part.row_tolerance for part in parts),
         output_tolerance=max(part.output_tolerance for part in parts),
+        not_finite=int((~weights.isfinite()).sum()),
         rows=queries,
         by_design=first.by_design,
     )

@@ -1,13 +1,14 @@
-"""Weights rebuilt from what a kernel read, and compared with what it gave.
+"""Weights rebuilt from what a kernel read, and compared with what it gave, some rows at a time.
 
 A fused kernel never holds its weights. With the final query, key and bias, and the log-sum-exp L that the kernel itself
 divided by, a weight is exp(score - L): the sum of a row is then no construction but a test, and so is map · V against
-the kernel's output. Both are computed in float64 from the tensors that the kernel read.
+the kernel's output. Scores and weights have the kernel's width, and at least float32; what is summed up is in float64.
 
-Shapes: b rows of the batch, h heads, q queries, k keys.
+Shapes: b rows of the batch, h heads, q queries, r queries of a block, k keys, w keys of a block.
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,11 +17,32 @@ from torch import Tensor
 
 from attncli.maps.record import Certificate
 from attncli.nn.kernels.reference import repeat_heads, wide
+from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
-from attncli.nn.view import Record
+from attncli.nn.view import EVERY, Record
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Errors that rounding explains, for sums around 1 and for outputs relative to max |V|; half types have 2 ulp."""
+BLOCK = 1 << 22
+"""Weights of a block, of all heads together."""
+
+Align = Callable[[slice], slice]
+"""Keys that hold these keys."""
+
+
+class Checked(NamedTuple):
+    """Some rows of a record. All other keys than those of `weights` have no weight. On the CPU."""
+
+    first: int  # the query of the first row
+    start: int  # the first key
+    weights: Tensor  # (b h r w), float32 or float64
+    row_sum: Tensor  # (b h r)
+    row_error: Tensor  # (b h r) |sum - what it is due|, which is 1 unless `by_design` says why not; 0 for an empty row
+    output_error: Tensor  # (b h r) largest of the row's features
+    forbidden: Tensor  # (b h r) largest weight where nothing may be seen
+    empty: Tensor  # (b h r) no key may be seen, or all weights are 0 where the normalizer allows that
+    row_tolerance: Tensor  # (b)
+    output_tolerance: Tensor  # (b)
 
 
 @dataclass(frozen=True)
@@ -31,11 +53,11 @@ class Taken:
     kernel: str
     dtype: str
     weights: Tensor  # (b h q k) float32
-    row_sum: Tensor  # (b h q)
-    row_error: Tensor  # (b h q) |sum - what it is due|, which is 1 unless `by_design` says why not; 0 for an empty row
-    output_error: Tensor  # (b h q) largest of the row's features
-    forbidden: Tensor  # (b h q) largest weight where nothing may be seen
-    empty: Tensor  # (b h q) no key may be seen, or all weights are 0 where the normalizer allows that
+    row_sum: Tensor  # (b h q), and so on: see Checked
+    row_error: Tensor
+    output_error: Tensor
+    forbidden: Tensor
+    empty: Tensor
     row_tolerance: Tensor  # (b)
     output_tolerance: Tensor  # (b)
     query_real: Tensor  # (b q)
@@ -43,66 +65,154 @@ class Taken:
     by_design: str  # why rows do not sum to 1; empty where they do
 
 
-@torch.no_grad()
 def take(record: Record) -> Taken:
-    """Rebuild and check the weights of a record; cost: a few times b h q k float64."""
-    heads, queries = record.output.shape[1:3]
-    keys = record.key.shape[2]
-    rows = len(record.query)
-    with torch.autocast(record.query.device.type, enabled=False):  # what the kernel read is not to be rounded again
-        weights, total, coarse = rebuilt(record)
-    value = repeat_heads(record.value.cpu().double(), heads)
-    visible = _visible(record, rows, heads, queries, keys)
-    promised, sees = record.attention.normalizer.row_sum, visible.any(-1)
-    empty = ~sees if promised == "one" else ~sees | (total == 0)
-    due, by_design = _due(record, total)
-    row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
-    mixed = record.attention.mixture(record, weights)
-    output_error = (mixed - record.output.cpu().double()).abs().amax(-1)
-    carried = (mixed - weights @ value).abs().nan_to_num(0.0).amax((1, 2, 3))  # what the position adds to the mixture
-    largest = (value.abs().amax((1, 3)) * visible.any(2).any(1)).amax(-1) + carried
-    if promised == "any" or record.attention.weighing.difference is not None:
-        largest = largest * weights.abs().sum(-1).amax((1, 2)).clamp(min=1)  # rounding grows with what is added up
+    """Rebuild and check the weights of a record, and keep them all."""
+    rows, heads, queries = record.output.shape[:3]
+    weights = torch.zeros(rows, heads, queries, record.key.shape[2])
+    parts = []
+    for part in check(record):
+        place = slice(part.first, part.first + part.weights.shape[2])
+        weights[:, :, place, part.start : part.start + part.weights.shape[3]] = part.weights
+        parts.append(part)
+    found = [torch.cat([part[name] for part in parts], 2) for name in range(3, 8)]
+    tolerances = [torch.stack([part[name] for part in parts]).amax(0) for name in range(8, 10)]
+    reals = (real_of(record.query_real, rows, queries), real_of(record.key_real, rows, record.key.shape[2]))
     return Taken(
-        record.address,
-        record.kernel,
-        str(record.output.dtype).removeprefix("torch."),
-        weights.float(),
-        total,
-        row_error,
-        output_error,
-        weights.masked_fill(visible, 0.0).abs().amax(-1),
-        empty,
-        coarse.masked_fill(empty, 0.0).amax((1, 2)).clamp(min=tolerance(record.output.dtype, 1.0)),
-        torch.tensor([tolerance(record.output.dtype, size) for size in largest.tolist()], dtype=torch.float64),
-        _real(record.query_real, rows, queries),
-        _real(record.key_real, rows, keys),
-        by_design,
+        record.address, record.kernel, dtype_of(record), weights, *found, *tolerances, *reals, design_of(record)
     )
 
 
-def _due(record: Record, total: Tensor) -> tuple[Tensor, str]:
-    """(b h q): what each row of weights must sum to, and why that is not 1; "" where it is.
+def dtype_of(record: Record) -> str:
+    """The number format in which the kernel computed, as torch writes it."""
+    return str(record.output.dtype).removeprefix("torch.")
+
+
+@torch.no_grad()
+def check(record: Record, align: Align = lambda keys: keys, *, block: int = BLOCK) -> Iterator[Checked]:
+    """The rows of a record from the first to the last; never more than about `block` weights at a time."""
+    if record.weights is None and record.lse is None and record.attention.normalizer.joins_queries:
+        record = record._replace(weights=record.attention.weights(record))  # no row can be made alone
+    queries, maps = record.output.shape[2], record.query.shape[1]
+    value = record.value.cpu().double()
+    step = max(1, block // max(1, len(record.query) * maps * record.key.shape[2]))
+    with torch.autocast(record.query.device.type, enabled=False):  # what the kernel read is not to be rounded again
+        for first in range(0, max(queries, 1), step):
+            yield _check(record, value, slice(first, min(first + step, queries)), align)
+
+
+def _check(record: Record, value: Tensor, rows: slice, align: Align) -> Checked:
+    """`value` (b g k v) in float64."""
+    part, keys = _narrowed(record, rows, align)
+    visible, outside = _visible(part), _outside(record, rows, keys)
+    weights, total, coarse = rebuilt(part)
+    value = value[:, :, keys]
+    promised, sees = record.attention.normalizer.row_sum, visible.any(-1).expand(total.shape)
+    empty = ~sees if promised == "one" else ~sees | (total == 0)
+    due = _due(part, total)
+    row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
+    mixed, carried = _mixed(part, weights, value)
+    largest = repeat_heads(value.abs().amax(3), mixed.shape[1]) * visible.any(2)
+    largest = (largest.amax((1, 2)) if keys.start < keys.stop else largest.new_zeros(len(value))) + carried
+    if promised == "any" or record.attention.weighing.difference is not None:
+        # rounding grows with what is added up
+        largest = largest * weights.abs().sum(-1, dtype=torch.float64).amax((1, 2)).clamp(min=1)
+    dtype = record.output.dtype
+    return Checked(
+        rows.start,
+        keys.start,
+        weights,
+        total,
+        row_error,
+        (mixed - part.output.cpu().double()).abs().amax(-1),
+        torch.maximum(_forbidden(part, weights, visible), outside),
+        empty,
+        coarse.masked_fill(empty, 0.0).amax((1, 2)).clamp(min=tolerance(dtype, 1.0)),
+        torch.tensor([tolerance(dtype, size) for size in largest.tolist()], dtype=torch.float64),
+    )
+
+
+def _narrowed(record: Record, rows: slice, align: Align) -> tuple[Record, slice]:
+    """These rows with the keys that they may see, and perhaps some more."""
+    keys = align(record.joining.reach(rows))
+    part = record.part(rows, keys)
+    visible = part.visible
+    if visible is None:
+        return part, keys
+    seen = visible.flatten(0, 2).any(0).nonzero()
+    if visible.shape[3] != len(range(part.key.shape[2])):  # all keys alike
+        return part, keys
+    first, last = (int(seen[0]), int(seen[-1]) + 1) if len(seen) else (0, 0)
+    kept = align(slice(keys.start + first, keys.start + last))
+    if kept.stop - kept.start > 0.75 * (keys.stop - keys.start):
+        return part, keys
+    return part.part(EVERY, slice(kept.start - keys.start, kept.stop - keys.start)), kept
+
+
+def _outside(record: Record, rows: slice, keys: slice) -> Tensor:
+    """(b h r): the largest weight that the kernel gave to a key outside of those that these rows may see."""
+    if record.weights is None:
+        return torch.zeros(())
+    given = record.weights[:, :, rows]
+    sides = [side.abs().amax(-1) for side in (given[..., : keys.start], given[..., keys.stop :]) if side.shape[3]]
+    return torch.stack(sides).amax(0).cpu().double() if sides else torch.zeros(())
+
+
+def _forbidden(part: Record, weights: Tensor, visible: Tensor) -> Tensor:
+    """(b h r): the largest weight where nothing may be seen."""
+    if not weights.shape[3]:
+        return torch.zeros(weights.shape[:3], dtype=torch.float64)
+    if bool(visible.all()):
+        return torch.zeros(weights.shape[:3], dtype=torch.float64)
+    return weights.masked_fill(visible, 0.0).abs().amax(-1).double()
+
+
+def _mixed(part: Record, weights: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """(b h r v) the mixture of values (b g w v), and (b) the largest number that the position adds to it."""
+    exact = weights.double()
+    mixed = grouped(exact, value)
+    if type(part.attention.position).carry is Relative.carry:
+        return mixed, torch.zeros(len(value), dtype=torch.float64)
+    both: Tensor = part.attention.mixture(part, exact)
+    return both, (both - mixed).abs().nan_to_num(0.0).amax((1, 2, 3))
+
+
+def grouped(x: Tensor, read: Tensor) -> Tensor:
+    """x (b h r ·) times what its kv head read (b g · ·), without a copy of that for each head."""
+    if x.shape[1] == read.shape[1]:
+        return x @ read
+    rows = x.unflatten(1, (read.shape[1], -1))
+    return (rows.flatten(2, 3) @ read).view(*x.shape[:3], read.shape[3])
+
+
+def design_of(record: Record) -> str:
+    """Why the rows of a record do not sum to 1; "" where they do."""
+    if record.attention.normalizer.row_sum == "any":
+        return "its normalizer weighs each key alone"
+    if record.total is None:
+        return ""
+    weighing = record.attention.weighing
+    why = "a sink takes its share" if weighing.sink is not None else "its heads are mixed"
+    why = why if weighing.difference is None else "a share of a second map is taken away"
+    return why if record.attention.span is None else "its span takes a share"
+
+
+def _due(part: Record, total: Tensor) -> Tensor:
+    """(b h r): what each row of weights must sum to.
 
     Where the normalizer promises no sum, it is what the reference makes of what the kernel read, in the same dtype:
     wider scores would have other last places, which half types would show in the sum.
     """
-    if record.attention.normalizer.row_sum == "any":
-        again: Tensor = record.attention.weights(record, dtype=record.query.dtype)
-        return again.cpu().double().sum(-1), record.attention.normalizer.by_design
-    if record.total is None:
-        return torch.ones_like(total), ""
-    weighing = record.attention.weighing
-    why = "a sink takes its share" if weighing.sink is not None else "its heads are mixed"
-    why = why if weighing.difference is None else "a share of a second map is taken away"
-    return record.total.cpu().double(), why if record.factor is None else "its span takes a share"
+    if part.attention.normalizer.row_sum == "any":
+        again: Tensor = part.attention.weights(part, dtype=part.query.dtype)
+        return again.cpu().double().sum(-1)
+    return torch.ones_like(total) if part.total is None else part.total.cpu().double()
 
 
 class Rebuilt(NamedTuple):
-    """Weights in float64, with what their rows summed to as the kernel divided them."""
+    """Weights, with what their rows summed to as the kernel divided them."""
 
     weights: Tensor  # (b h q k)
-    total: Tensor  # (b h q)
+    total: Tensor  # (b h q) in float64
     coarse: Tensor  # (b h q) error of a sum that the last places of scores and L explain
 
 
@@ -116,23 +226,33 @@ def rebuilt(record: Record) -> Rebuilt:
     if record.weights is not None or record.lse is None or not isinstance(score, Product):
         read = torch.promote_types(record.query.dtype, torch.float32)
         made = record.attention.weights(record, dtype=read) if record.weights is None else record.weights
-        weights = made.cpu().double()
-        return Rebuilt(weights, weights.sum(-1), torch.zeros(weights.shape[:3], dtype=weights.dtype))
+        weights = made.cpu()
+        return Rebuilt(weights, summed(weights), torch.zeros(weights.shape[:3], dtype=torch.float64))
     asked = score.ask(record.query)
     if record.temperature is not None:
         asked = (asked * record.temperature).to(asked.dtype)
-    key = repeat_heads(record.key.to(asked.dtype), asked.shape[1])
-    logits = (wide(asked) @ wide(key).transpose(2, 3) * score.scale).cpu().double()
-    if record.bias is not None:
-        logits = logits + record.bias.to(asked.dtype).cpu().double()
-    lse = record.lse.cpu().double()
-    weights = (logits - lse.unsqueeze(-1)).exp()
-    if record.visible is not None:
-        weights = weights.masked_fill(~record.visible.cpu(), 0.0)
-    total = weights.sum(-1)
-    coarse = (4 * torch.finfo(record.lse.dtype).eps * lse.abs()).expm1()
-    divisor = torch.where((coarse > tolerance(record.lse.dtype, 1.0)) & (total > 0), total, 1.0)
-    return Rebuilt(weights / divisor.unsqueeze(-1), total, coarse)
+    weights = grouped(wide(asked) * score.scale, wide(record.key.to(asked.dtype)).mT)
+    visible, bias = record.visible, record.bias
+    if bias is not None:
+        weights += bias.to(asked.dtype)
+    lse = record.lse.to(weights.dtype)
+    weights.sub_(lse.unsqueeze(-1)).exp_()  # in place: a block is the largest thing that is held
+    if visible is not None:
+        weights.masked_fill_(~visible, 0.0)
+    weights, lse = weights.cpu(), lse.cpu()
+    total = summed(weights)
+    coarse = (4 * torch.finfo(record.lse.dtype).eps * lse.double().abs()).expm1()
+    uneven = (coarse > tolerance(record.lse.dtype, 1.0)) & (total > 0)
+    if bool(uneven.any()):
+        weights /= torch.where(uneven, total, 1.0).to(weights.dtype).unsqueeze(-1)
+    return Rebuilt(weights, total, coarse)
+
+
+def summed(weights: Tensor) -> Tensor:
+    """(b h r) of weights (b h r w): sums of neighbours in their own width, and the sum of these in float64."""
+    whole = weights.shape[3] // 64 * 64
+    near = weights[..., :whole].unflatten(3, (-1, 64)).sum(-1)
+    return near.sum(-1, dtype=torch.float64) + weights[..., whole:].sum(-1, dtype=torch.float64)
 
 
 def tolerance(dtype: torch.dtype, size: float) -> float:
@@ -143,7 +263,6 @@ def tolerance(dtype: torch.dtype, size: float) -> float:
 
 
 def certificate(
-    weights: Tensor,
     row_sum: Tensor,
     row_error: Tensor,
     output_error: Tensor,
@@ -152,10 +271,11 @@ def certificate(
     *,
     row_tolerance: float,
     output_tolerance: float,
+    not_finite: int,
     rows: tuple[str, ...],
     by_design: str,
 ) -> Certificate:
-    """The certificate of one map: weights (h q k), the rest (h q); `rows` names the queries."""
+    """The certificate of one map, of what was measured of its rows (h q); `rows` names the queries."""
     sums = row_sum[~empty]
     share = torch.maximum(row_error / row_tolerance, output_error / max(output_tolerance, 1e-300))
     # NaN is worse than any number.
@@ -168,7 +288,7 @@ def certificate(
         output_tolerance=output_tolerance,
         forbidden_weight=_largest(forbidden),
         empty_rows=int(empty.sum()),
-        not_finite=int((~weights.isfinite()).sum()),
+        not_finite=not_finite,
         worst=f"head {head}, query {query} {rows[query][:40]!r}" if rows else "",
         least_row_sum=float(sums.min()) if sums.numel() else 0.0,
         most_row_sum=_largest(sums),
@@ -181,12 +301,15 @@ def _largest(numbers: Tensor) -> float:
     return float(numbers.max()) if numbers.numel() else 0.0
 
 
-def _real(real: Tensor | None, rows: int, places: int) -> Tensor:
+def real_of(real: Tensor | None, rows: int, places: int) -> Tensor:
+    """Bool (b n), on the CPU: where a token stands."""
     return torch.ones(rows, places, dtype=torch.bool) if real is None else real.cpu().expand(rows, places)
 
 
-def _visible(record: Record, rows: int, heads: int, queries: int, keys: int) -> Tensor:
-    """(b h q k) of mask, documents and padding."""
-    real = _real(record.key_real, rows, keys)[:, None, None, :]
-    seen = real if record.visible is None else record.visible.cpu() & real
-    return seen.expand(rows, heads, queries, keys)
+def _visible(part: Record) -> Tensor:
+    """Broadcast to (b h r w): mask, documents and padding together."""
+    visible, real = part.visible, part.key_real
+    whole = torch.ones((), dtype=torch.bool) if visible is None else visible.cpu()
+    seen = whole if real is None else whole & real.cpu()[:, None, None, :]
+    shape = (1, 1, 1, part.key.shape[2])
+    return seen.expand(torch.broadcast_shapes(seen.shape, shape))

@@ -1,17 +1,19 @@
 """What inspection hands on: attention maps with their tokens, and the proof that they are what the model did.
 
 Axes of every map: head, query, key. Weights are the shares of the values in one head's mixture: in float32, as applied.
-Places without a token (padding) are in no map. Nothing here needs torch.
+Places without a token (padding) are in no map. Every map has a summary; its weights are there where the budget held
+them. Nothing here needs torch, but for the summary of a map that came without one.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from attncli.maps.summary import Floats, Summary
 
-Weights = NDArray[np.float32]
+Weights = Floats
 Kind = Literal["self", "cross", "pooling"]
 AXES = ("head", "query", "key")
 
@@ -68,6 +70,17 @@ class Certificate:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """Whole rows of some heads and queries of one map."""
+
+    heads: tuple[int, ...]
+    queries: range
+    weights: Weights
+    """(head query key) of these heads and queries; where they lie on disk, a view of the file."""
+    file: str | None = None
+
+
+@dataclass(frozen=True)
 class AttentionMap:
     """All heads of one attention over one sample."""
 
@@ -77,8 +90,9 @@ class AttentionMap:
     queries: tuple[str, ...]
     """The token at each query, as the model read it."""
     keys: tuple[str, ...]
-    weights: Weights
-    """(head query key)"""
+    weights: Weights | None
+    """(head query key), all of them; None where they were not kept. Then `rows` may have some, and `summary` tells what
+    there is to say of all."""
     certificate: Certificate
     kernel: str
     dtype: str
@@ -89,11 +103,36 @@ class AttentionMap:
     """The call of the model in which each query was computed; None where one call computed them all."""
     ahead: int = 0
     """Keys in front that are learned and stand at no place."""
+    reduced: Summary | None = None
+    """The summary, where it was made while the map was taken; read `summary`."""
+    rows_kept: "Rows | None" = None
+    """Whole rows of some heads and queries, where these were asked for."""
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Statistics, an overview, and the top keys of every row."""
+        if self.reduced is not None:
+            return self.reduced
+        from attncli.maps.reducing import summarize
+
+        return summarize(self.whole(), own_text=self.kind == "self", ahead=self.ahead)
+
+    def whole(self) -> Weights:
+        """The weights, where they were kept. Errors: ValueError where not."""
+        if self.weights is None:
+            raise ValueError(f"{self.address}: the weights of this map were not kept; it has a summary")
+        return self.weights
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(heads, queries, keys)"""
+        heads = self.reduced.top_keys.shape[0] if self.reduced is not None else self.whole().shape[0]
+        return heads, len(self.queries), len(self.keys)
 
     @property
     def heads(self) -> int:
         """Number of heads."""
-        return int(self.weights.shape[0])
+        return self.shape[0]
 
     @property
     def rows(self) -> tuple[str, ...]:

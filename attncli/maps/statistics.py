@@ -9,60 +9,28 @@ p(q) the place a query stands at among the keys, and m the mean row:
     diagonal      mean_q  sum_k w [ |p(q) - k| <= 1/2 ]              share on the query's own place
     first         mean_q  w[q, 0]                                    share on the first key
     peak          mean_q  max_k w                                    largest share of a row
+    coverage      mean_k  min(1, sum_q w)                            how much of the keys is looked at
 
 `information` is the mutual information between the query and the key drawn from its row: a head that always looks at
 the same key has none however sharp it is, one that aligns two texts has much. p(q) = q in self-attention; between two
 texts it is the same relative place, q (K - 1) / (Q - 1).
 
-Sources: entropy and distance as Clark et al. 2019, arXiv:1906.04341, sections 3 and 3.3; first as their separator mass.
+A key that gets a share of 1 or more of all rows together is covered; where there are fewer queries than keys the most is
+Q / K. They are made block by block (attncli/maps/reducing.py), so a map of any length has them.
+
+Sources: entropy and distance as Clark et al. 2019, arXiv:1906.04341, sections 3 and 3.3; first as their separator mass;
+coverage as in the penalty of Wu et al. 2016, arXiv:1609.08144, eq. 14, without its logarithm.
 """
 
-import numpy as np
-from numpy.typing import NDArray
+from attncli.maps.record import AttentionMap
+from attncli.maps.summary import STATISTICS, Numbers
 
-from attncli.maps.record import AttentionMap, Kind
-
-STATISTICS = ("entropy", "information", "distance", "diagonal", "first", "peak")
-"""The names, in the order to show."""
-
-Numbers = NDArray[np.float64]
+__all__ = ["STATISTICS", "most_telling", "statistics"]
 
 
 def statistics(attention: AttentionMap) -> dict[str, Numbers]:
     """Each statistic of every head, (head,)."""
-    weights = np.abs(attention.weights.astype(np.float64))  # a difference of maps has weights below 0
-    heads, queries, keys = weights.shape
-    total = weights.sum(-1)
-    seen = total > 0  # (h q)
-    weights = weights / np.where(seen, total, 1.0)[:, :, None]
-    own = weights[:, :, attention.ahead :]  # of the keys that stand at a place
-    keys = own.shape[2]
-    away = np.abs(_places(attention.kind, queries, keys)[:, None] - np.arange(keys)[None, :])  # (q k)
-
-    def mean(rows: Numbers) -> Numbers:
-        averaged: Numbers = np.where(seen, rows, 0.0).sum(-1) / np.maximum(seen.sum(-1), 1)
-        return averaged
-
-    entropy = mean(_entropy(weights))
-    average = weights.sum(1) / np.maximum(seen.sum(-1), 1)[:, None]
-    return {
-        "entropy": entropy,
-        "information": np.maximum(_entropy(average) - entropy, 0.0),
-        "distance": mean((own * away).sum(-1)),
-        "diagonal": mean((own * (away <= 0.5)).sum(-1)),
-        "first": mean(own[:, :, 0]) if keys else np.zeros(heads),
-        "peak": mean(weights.max(-1)) if keys else np.zeros(heads),
-    }
-
-
-def _entropy(weights: Numbers) -> Numbers:
-    entropy: Numbers = -(weights * np.log(np.where(weights > 0, weights, 1.0))).sum(-1)
-    return entropy
-
-
-def _places(kind: Kind, queries: int, keys: int) -> Numbers:
-    places = np.arange(queries, dtype=np.float64)
-    return places if kind == "self" else places * max(keys - 1, 0) / max(queries - 1, 1)
+    return attention.summary.statistics
 
 
 def most_telling(attentions: tuple[AttentionMap, ...]) -> tuple[AttentionMap, int]:

@@ -19,7 +19,7 @@ from attncli.nn.positions import Distances, Relative, distances_of
 from attncli.nn.scores import Pair, Product, Score
 from attncli.nn.spans import Predicted, read_lengths
 from attncli.nn.steps import Persistent
-from attncli.nn.view import Mask, Record, View
+from attncli.nn.view import Held, Mask, Pairs, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing
 
 Trail = tuple[Tensor, ...]
@@ -164,11 +164,11 @@ class Served(nn.Module):
         seen, real = self._seen(ready) if seen is None else seen, view.key_real
         record = Record(
             address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
-            visible=seen.visible, bias=ready.bias, lse=lse, weights=weights, output=mixed,
+            joining=Held(Pairs(seen.visible, ready.bias, seen.factor, ready.term), ready.key.shape[2]),
+            lse=lse, weights=weights, output=mixed,
             query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
             key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
-            temperature=self._temperature(view), total=total, trail=ready.trail, factor=seen.factor,
-            term=ready.term,
+            temperature=self._temperature(view), total=total, trail=ready.trail,
         )  # fmt: skip
         view.tap(record)
 

@@ -38,6 +38,7 @@ def by_loops(one: AttentionMap, head: int) -> dict[str, float]:
         "diagonal": sum(w for q, row in seen for k, w in enumerate(row) if abs(place(q) - k) <= 0.5) / len(seen),
         "first": sum(row[0] for _, row in seen) / len(seen),
         "peak": sum(max(row) for _, row in seen) / len(seen),
+        "coverage": sum(min(1, sum(row[k] for _, row in seen)) for k in range(keys)) / keys,
     }
 
 

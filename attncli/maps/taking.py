@@ -1,0 +1,186 @@
+"""A tap that reduces each attention while its layer runs, and keeps no more of it than was planned."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from attncli.errors import InputError
+from attncli.maps.budget import Budget, Choice, shown
+from attncli.maps.check import Checked, certificate, check, design_of, dtype_of, real_of
+from attncli.maps.record import AttentionMap, Kind, Rows, Weights
+from attncli.maps.reducing import Block, Reducer
+from attncli.maps.stores import Store
+from attncli.nn.view import Record
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What one map of one row of the batch joins, by name."""
+
+    kind: Kind
+    queries: tuple[str, ...]
+    keys: tuple[str, ...]
+    writes: tuple[str, ...] | None
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Said:
+    """What all records of an attention have in common."""
+
+    address: str
+    kernel: str
+    dtype: str
+    by_design: str
+
+
+@dataclass
+class Running:
+    """One map of one row of the batch, while its rows pass."""
+
+    axes: Axes
+    whole: Weights | None
+    """An array (head query key) that takes every row; None where the map is only reduced."""
+    rows: Rows | None
+    reducer: Reducer
+    parts: list[tuple[Tensor, ...]] = field(default_factory=list)
+    tolerances: list[tuple[float, float]] = field(default_factory=list)
+    not_finite: int = 0
+    place: int = 0
+
+    def add(self, part: Checked, row: int, queries: Tensor, keys: Tensor) -> None:
+        """The rows of one row of the batch; `queries` (r) and `keys` (w) tell where tokens stand."""
+        weights = part.weights[row]
+        found = [part[name][row] for name in range(3, 8)]
+        if not bool(keys.all()):
+            weights = weights[:, :, keys]
+        if not bool(queries.all()):
+            weights, found = weights[:, queries], [each[:, queries] for each in found]
+        self.parts.append(tuple(found))
+        self.tolerances.append((float(part.row_tolerance[row]), float(part.output_tolerance[row])))
+        block = Block(weights, self.place, part.start)
+        self.reducer.add(block)
+        self.not_finite += int((~weights.isfinite()).sum()) if not bool(weights.sum().isfinite()) else 0
+        self._keep(block)
+        self.place += weights.shape[1]
+
+    def _keep(self, block: Block) -> None:
+        weights, first, start = block
+        keys, last = slice(start, start + weights.shape[2]), first + weights.shape[1]
+        if self.whole is not None:
+            self.whole[:, first:last, keys] = weights.float().numpy()
+        if self.rows is not None:
+            low, high = max(first, self.rows.queries.start), min(last, self.rows.queries.stop)
+            if low < high:
+                chosen = weights[:, low - first : high - first].float().numpy()
+                into = slice(low - self.rows.queries.start, high - self.rows.queries.start)
+                for place, head in enumerate(self.rows.heads):
+                    self.rows.weights[place, into, keys] = chosen[head]
+
+    def map(self, said: Said) -> AttentionMap:
+        """Once all rows were added."""
+        found = [torch.cat(each, 1) for each in zip(*self.parts, strict=True)]
+        proof = certificate(
+            *found, row_tolerance=max(row for row, _ in self.tolerances),
+            output_tolerance=max(output for _, output in self.tolerances), not_finite=self.not_finite,
+            rows=self.axes.queries, by_design=said.by_design,
+        )  # fmt: skip
+        axes = self.axes
+        assert self.place == len(axes.queries), f"{said.address}: {self.place} rows, {len(axes.queries)} queries"
+        return AttentionMap(
+            said.address, axes.kind, axes.queries, axes.keys, self.whole, proof, said.kernel, said.dtype,
+            axes.writes, None, axes.ahead, self.reducer.summary(), self.rows,
+        )  # fmt: skip
+
+
+@dataclass
+class Plan:
+    """What is kept of the maps beside their summaries.
+
+    Without a choice of rows every map is kept whole for which the budget has room. With one, these rows are kept and no
+    others. A store on disk takes what was chosen, or all rows, whatever its size.
+    """
+
+    budget: Budget = field(default_factory=Budget)
+    choice: Choice | None = None
+    store: Store | None = None
+    sample: int = 0
+    """Number of the text whose maps are taken: part of the name of an array, `0/decoder.1.cross_attention`."""
+
+    def room(self, address: str, heads: int, axes: Axes) -> tuple[Weights | None, Rows | None]:
+        """Room for a whole map, and for rows of it. Errors: InputError where chosen rows do not exist or fit."""
+        shape, whole = (heads, len(axes.queries), len(axes.keys)), None
+        if self.choice is None and self.budget.grant(4 * math.prod(shape)):
+            whole = np.zeros(shape, np.float32)
+        if self.choice is None and self.store is None:
+            return whole, None
+        choice = self.choice or Choice()
+        chosen, queries = choice.heads_of(heads, address), choice.queries_of(shape[1], address)
+        shape = (len(chosen), len(queries), shape[2])
+        if self.store is not None:
+            about = {"queries": axes.queries, "keys": axes.keys, "heads": chosen, "first": queries.start}
+            return whole, Rows(chosen, queries, self.store.room(f"{self.sample}/{address}", shape, about))
+        if not self.budget.grant(4 * math.prod(shape)):
+            rule = f"the rows chosen of {address} take {shown(4 * math.prod(shape))}, and half of the budget of " \
+                   f"{shown(self.budget.size)} is for all rows"  # fmt: skip
+            raise InputError(f"--budget: {rule}", help="choose fewer, give a larger --budget, or write them with --rows")
+        return whole, Rows(chosen, queries, np.zeros(shape, np.float32))
+
+    def kept(self, one: AttentionMap) -> AttentionMap:
+        """A map that is all there, as planned. Errors: as of `room`."""
+        axes = Axes(one.kind, one.queries, one.keys, one.writes, one.ahead)
+        whole, rows = self.room(one.address, one.heads, axes)
+        if whole is None and rows is None and self.choice is None:
+            return replace(one, weights=None, reduced=one.summary)
+        if rows is not None:
+            rows.weights[:] = one.whole()[list(rows.heads), rows.queries.start : rows.queries.stop]
+        return replace(one, weights=None if whole is None else one.weights, reduced=one.summary, rows_kept=rows)
+
+
+class Forced:
+    """A tap for a batch that is read at once, or place by place; `axes` tells what each row of the batch joins."""
+
+    def __init__(self, plan: Plan, axes: Callable[[str, int, int], Axes], only: str = "*") -> None:
+        """`axes` takes an address, a row of the batch, and how many queries the first record of it has."""
+        self.plan, self.axes, self.only = plan, axes, only
+        self.said: dict[str, Said] = {}
+        self.running: dict[str, list[Running]] = {}
+
+    def __call__(self, record: Record) -> None:
+        if not fnmatchcase(record.address, self.only):
+            return
+        rows, heads, queries = record.output.shape[:3]
+        keys = record.key.shape[2]
+        if record.address not in self.said:
+            self.said[record.address] = Said(record.address, record.kernel, dtype_of(record), design_of(record))
+            self.running[record.address] = [self._begin(record.address, row, heads, queries) for row in range(rows)]
+        running = self.running[record.address]
+        real = real_of(record.query_real, rows, queries), real_of(record.key_real, rows, keys)
+        ragged = not bool(real[1].all())
+
+        def align(wanted: slice) -> slice:
+            # places of a row are counted without its padding, so that blocks of all rows begin at the same key: the first
+            return slice(0, keys) if ragged else running[0].reducer.aligned(wanted)
+
+        for part in check(record, align, block=self.plan.budget.block):
+            asked = slice(part.first, part.first + part.weights.shape[2])
+            read = slice(part.start, part.start + part.weights.shape[3])
+            for row, one in enumerate(running):
+                one.add(part, row, real[0][row, asked], real[1][row, read])
+
+    def maps(self, row: int) -> tuple[AttentionMap, ...]:
+        """Those of one row of the batch, in the order in which they began."""
+        return tuple(self.running[address][row].map(said) for address, said in self.said.items())
+
+    def _begin(self, address: str, row: int, heads: int, queries: int) -> Running:
+        axes = self.axes(address, row, queries)
+        whole, rows = self.plan.room(address, heads, axes)
+        reducer = Reducer(
+            heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self", ahead=axes.ahead
+        )
+        return Running(axes, whole, rows, reducer)
