@@ -99,7 +99,9 @@ def _heads(text: str) -> tuple[int, ...]:
 def _queries(text: str) -> slice:
     found = re.fullmatch(r"\s*(\d*)\s*:\s*(\d*)\s*", text)
     if found is None:
-        raise InputError(f"--queries {text}: this is no range", help="write the first and the one after the last: 0:128")
+        raise InputError(
+            f"--queries {text}: this is no range", help="write the first and the one after the last: 0:128"
+        )
     first, last = (int(number) if number else None for number in found.groups())
     if last is not None and last <= (first or 0):
         raise InputError(f"--queries {text}: this range is empty", help="the number after the colon must be the larger")

@@ -1,6 +1,6 @@
 """Maps of everything a model attends to, taken while it runs with its own kernels.
 
-A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check) and drops the rest: at once,
+A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check), drops the rest: at once,
 block by block, where the whole text is read (attncli.maps.taking), or keeping the rows of every step where it is
 written. Logits with a tap are those without, bit for bit: the tap reads, and the layers do not know of it.
 """
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attncli.maps.check import Taken, certificate, take
+from attncli.maps.check import Measures, Taken, certificate, take
 from attncli.maps.record import AttentionMap, Kind
 from attncli.maps.taking import Axes, Forced, Plan
 from attncli.nn.attention import Attention
@@ -107,11 +107,7 @@ class Part:
     """Real queries of one row of a record, (h q k) and (h q), with its real keys."""
 
     weights: Tensor
-    row_sum: Tensor
-    row_error: Tensor
-    output_error: Tensor
-    forbidden: Tensor
-    empty: Tensor
+    measures: Measures
     row_tolerance: float
     output_tolerance: float
 
@@ -121,11 +117,7 @@ class Part:
         queries, keys = taken.query_real[row], taken.key_real[row]
         return cls(
             taken.weights[row][:, queries][:, :, keys],
-            taken.row_sum[row][:, queries],
-            taken.row_error[row][:, queries],
-            taken.output_error[row][:, queries],
-            taken.forbidden[row][:, queries],
-            taken.empty[row][:, queries],
+            Measures(*(each[row][:, queries] for each in taken.measures)),
             float(taken.row_tolerance[row]),
             float(taken.output_tolerance[row]),
         )
@@ -146,11 +138,7 @@ def joined(
     weights = torch.cat([pad(part.weights, (0, width - part.weights.shape[2])) for part in parts], 1)
     assert weights.shape[1:] == (len(queries), len(keys)), f"{first.address}: {weights.shape}, {len(queries)} queries"
     proof = certificate(
-        torch.cat([part.row_sum for part in parts], 1),
-        torch.cat([part.row_error for part in parts], 1),
-        torch.cat([part.output_error for part in parts], 1),
-        torch.cat([part.forbidden for part in parts], 1),
-        torch.cat([part.empty for part in parts], 1),
+        Measures.joined([part.measures for part in parts]),
         row_tolerance=max(part.row_tolerance for part in parts),
         output_tolerance=max(part.output_tolerance for part in parts),
         not_finite=int((~weights.isfinite()).sum()),

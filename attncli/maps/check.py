@@ -8,7 +8,7 @@ Shapes: b rows of the batch, h heads, q queries, r queries of a block, k keys, w
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,17 +30,28 @@ Align = Callable[[slice], slice]
 """Keys that hold these keys."""
 
 
+class Measures(NamedTuple):
+    """What is measured of rows, each (b h r) or, of one row of the batch, (h r)."""
+
+    row_sum: Tensor
+    row_error: Tensor  # |sum - what it is due|, which is 1 unless `by_design` says why not; 0 for an empty row
+    output_error: Tensor  # largest of the row's features
+    forbidden: Tensor  # largest weight where nothing may be seen
+    empty: Tensor  # no key may be seen, or all weights are 0 where the normalizer allows that
+
+    @classmethod
+    def joined(cls, parts: Sequence["Measures"]) -> "Measures":
+        """Rows under each other."""
+        return cls(*(torch.cat(each, -1) for each in zip(*parts, strict=True)))
+
+
 class Checked(NamedTuple):
     """Some rows of a record. All other keys than those of `weights` have no weight. On the CPU."""
 
     first: int  # the query of the first row
     start: int  # the first key
     weights: Tensor  # (b h r w), float32 or float64
-    row_sum: Tensor  # (b h r)
-    row_error: Tensor  # (b h r) |sum - what it is due|, which is 1 unless `by_design` says why not; 0 for an empty row
-    output_error: Tensor  # (b h r) largest of the row's features
-    forbidden: Tensor  # (b h r) largest weight where nothing may be seen
-    empty: Tensor  # (b h r) no key may be seen, or all weights are 0 where the normalizer allows that
+    measures: Measures
     row_tolerance: Tensor  # (b)
     output_tolerance: Tensor  # (b)
 
@@ -53,11 +64,7 @@ class Taken:
     kernel: str
     dtype: str
     weights: Tensor  # (b h q k) float32
-    row_sum: Tensor  # (b h q), and so on: see Checked
-    row_error: Tensor
-    output_error: Tensor
-    forbidden: Tensor
-    empty: Tensor
+    measures: Measures  # (b h q)
     row_tolerance: Tensor  # (b)
     output_tolerance: Tensor  # (b)
     query_real: Tensor  # (b q)
@@ -74,12 +81,12 @@ def take(record: Record) -> Taken:
         place = slice(part.first, part.first + part.weights.shape[2])
         weights[:, :, place, part.start : part.start + part.weights.shape[3]] = part.weights
         parts.append(part)
-    found = [torch.cat([part[name] for part in parts], 2) for name in range(3, 8)]
-    tolerances = [torch.stack([part[name] for part in parts]).amax(0) for name in range(8, 10)]
     reals = (real_of(record.query_real, rows, queries), real_of(record.key_real, rows, record.key.shape[2]))
     return Taken(
-        record.address, record.kernel, dtype_of(record), weights, *found, *tolerances, *reals, design_of(record)
-    )
+        record.address, record.kernel, dtype_of(record), weights, Measures.joined([part.measures for part in parts]),
+        torch.stack([part.row_tolerance for part in parts]).amax(0),
+        torch.stack([part.output_tolerance for part in parts]).amax(0), *reals, design_of(record),
+    )  # fmt: skip
 
 
 def dtype_of(record: Record) -> str:
@@ -121,11 +128,13 @@ def _check(record: Record, value: Tensor, rows: slice, align: Align) -> Checked:
         rows.start,
         keys.start,
         weights,
-        total,
-        row_error,
-        (mixed - part.output.cpu().double()).abs().amax(-1),
-        torch.maximum(_forbidden(part, weights, visible), outside),
-        empty,
+        Measures(
+            total,
+            row_error,
+            (mixed - part.output.cpu().double()).abs().amax(-1),
+            torch.maximum(_forbidden(part, weights, visible), outside),
+            empty,
+        ),
         coarse.masked_fill(empty, 0.0).amax((1, 2)).clamp(min=tolerance(dtype, 1.0)),
         torch.tensor([tolerance(dtype, size) for size in largest.tolist()], dtype=torch.float64),
     )
@@ -180,8 +189,9 @@ def grouped(x: Tensor, read: Tensor) -> Tensor:
     """x (b h r ·) times what its kv head read (b g · ·), without a copy of that for each head."""
     if x.shape[1] == read.shape[1]:
         return x @ read
-    rows = x.unflatten(1, (read.shape[1], -1))
-    return (rows.flatten(2, 3) @ read).view(*x.shape[:3], read.shape[3])
+    batch, heads, rows, width = x.shape
+    together = x.reshape(batch, read.shape[1], heads // read.shape[1] * rows, width)
+    return torch.matmul(together, read).view(batch, heads, rows, read.shape[3])
 
 
 def design_of(record: Record) -> str:
@@ -251,7 +261,7 @@ def rebuilt(record: Record) -> Rebuilt:
 def summed(weights: Tensor) -> Tensor:
     """(b h r) of weights (b h r w): sums of neighbours in their own width, and the sum of these in float64."""
     whole = weights.shape[3] // 64 * 64
-    near = weights[..., :whole].unflatten(3, (-1, 64)).sum(-1)
+    near = weights[..., :whole].reshape(*weights.shape[:3], -1, 64).sum(-1)
     return near.sum(-1, dtype=torch.float64) + weights[..., whole:].sum(-1, dtype=torch.float64)
 
 
@@ -263,19 +273,11 @@ def tolerance(dtype: torch.dtype, size: float) -> float:
 
 
 def certificate(
-    row_sum: Tensor,
-    row_error: Tensor,
-    output_error: Tensor,
-    forbidden: Tensor,
-    empty: Tensor,
-    *,
-    row_tolerance: float,
-    output_tolerance: float,
-    not_finite: int,
-    rows: tuple[str, ...],
+    measures: Measures, *, row_tolerance: float, output_tolerance: float, not_finite: int, rows: tuple[str, ...],
     by_design: str,
-) -> Certificate:
+) -> Certificate:  # fmt: skip
     """The certificate of one map, of what was measured of its rows (h q); `rows` names the queries."""
+    row_sum, row_error, output_error, forbidden, empty = measures
     sums = row_sum[~empty]
     share = torch.maximum(row_error / row_tolerance, output_error / max(output_tolerance, 1e-300))
     # NaN is worse than any number.
@@ -309,7 +311,6 @@ def real_of(real: Tensor | None, rows: int, places: int) -> Tensor:
 def _visible(part: Record) -> Tensor:
     """Broadcast to (b h r w): mask, documents and padding together."""
     visible, real = part.visible, part.key_real
-    whole = torch.ones((), dtype=torch.bool) if visible is None else visible.cpu()
+    whole = torch.ones(1, 1, 1, 1, dtype=torch.bool) if visible is None else visible.cpu()
     seen = whole if real is None else whole & real.cpu()[:, None, None, :]
-    shape = (1, 1, 1, part.key.shape[2])
-    return seen.expand(torch.broadcast_shapes(seen.shape, shape))
+    return seen.expand(*seen.shape[:3], part.key.shape[2])

@@ -2,7 +2,8 @@
 
 Arrays are named `<sample>/<address>` and have the axes (head query key). What belongs to them (tokens, texts,
 certificates) stands in the metadata of a safetensors file, in the entry `about` of an NPZ as JSON text, and around the
-weights in JSON. CSV is the long form, one weight a line.
+weights in JSON. CSV is the long form, one weight a line. Of a map whose rows were not kept, its summary is written: the
+first three as arrays, CSV as the top keys of every row.
 """
 
 import csv
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from attncli.maps.record import AXES, AttentionMap, Maps, Sample, Weights
 from attncli.maps.statistics import statistics
@@ -60,7 +62,8 @@ def describe_attention(attention: AttentionMap) -> dict[str, Any]:
         "kind": attention.kind,
         "kernel": attention.kernel,
         "dtype": attention.dtype,
-        "shape": list(attention.weights.shape),
+        "shape": list(attention.shape),
+        "kept": _kept(attention),
         "queries": list(attention.queries),
         "keys": list(attention.keys),
         "writes": None if attention.writes is None else list(attention.writes),
@@ -68,6 +71,15 @@ def describe_attention(attention: AttentionMap) -> dict[str, Any]:
         "certificate": certificate | {"holds": attention.certificate.holds},
         "statistics": {name: [number(v) for v in values] for name, values in statistics(attention).items()},
     }
+
+
+def _kept(attention: AttentionMap) -> Any:
+    """Which rows there are: all, none, or those of some heads and queries, with the file that has them."""
+    rows = attention.rows_kept
+    if rows is None:
+        return "none" if attention.weights is None else "all"
+    ends = [rows.queries.start, rows.queries.stop]
+    return {"heads": list(rows.heads), "queries": ends, "file": rows.file}
 
 
 def number(value: float | None) -> float | str | None:
@@ -95,7 +107,9 @@ def to_json(maps: Maps) -> bytes:
     whole = describe(maps)
     for described, sample in zip(whole["samples"], maps.samples, strict=True):
         for entry, attention in zip(described["attentions"], sample.attentions, strict=True):
-            entry["weights"] = _numbers(attention.weights)
+            weights = shown(attention)
+            entry["weights"] = None if weights is None else _numbers(weights)
+            entry["summary"] = describe_summary(attention) if attention.weights is None else None
     return (to_text(whole) + "\n").encode("utf-8", "backslashreplace")
 
 
@@ -115,8 +129,46 @@ def to_text(value: Any) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _arrays(maps: Maps) -> dict[str, Weights]:
-    return {name: np.ascontiguousarray(attention.weights) for name, _, attention in maps.items()}
+def _arrays(maps: Maps) -> dict[str, Any]:
+    """Rows under the name of their map; of a map that is not whole also its summary, as `<name>:overview_mean` and so
+    on."""
+    found: dict[str, Any] = {}
+    for name, _, attention in maps.items():
+        if (weights := shown(attention)) is not None:
+            found[name] = np.ascontiguousarray(weights)
+        if attention.weights is None:
+            found |= {f"{name}:{part}": np.ascontiguousarray(array) for part, array in parts(attention).items()}
+    return found
+
+
+def shown(attention: AttentionMap) -> Weights | None:
+    """The rows that are written into the files of an export: all, or those chosen, where these are in memory."""
+    rows = attention.rows_kept
+    if attention.weights is not None or rows is None:
+        return attention.weights
+    return rows.weights if rows.file is None else None
+
+
+def parts(attention: AttentionMap) -> dict[str, NDArray[Any]]:
+    """The arrays of a summary, by name; attncli/maps/summary.py says what they are."""
+    summary = attention.summary
+    return {
+        "overview_largest": summary.overview.largest,
+        "overview_mean": summary.overview.mean,
+        "top_keys": summary.top_keys,
+        "top_weights": summary.top_weights,
+        "received": summary.received,
+        "near": summary.near,
+    }
+
+
+def describe_summary(attention: AttentionMap) -> dict[str, Any]:
+    """A summary in JSON: its arrays, and how many places a cell of the overview covers."""
+    overview = attention.summary.overview
+    arrays = {
+        name: _numbers(each) if each.dtype.kind == "f" else each.tolist() for name, each in parts(attention).items()
+    }
+    return {"query_cell": overview.query_cell, "key_cell": overview.key_cell, **arrays}
 
 
 def _numbers(weights: Weights) -> Any:
@@ -130,7 +182,22 @@ def _short(value: np.float32) -> float | None:
 
 
 def _lines(sample: str, attention: AttentionMap) -> Iterator[list[Any]]:
-    for (head, query, key), weight in np.ndenumerate(attention.weights):
+    for head, query, key, weight in _entries(attention):
         writes = "" if attention.writes is None else attention.writes[query]
         tokens = attention.queries[query], attention.keys[key]
         yield [sample, attention.address, head, query, key, *tokens, writes, weight]
+
+
+def _entries(attention: AttentionMap) -> Iterator[tuple[int, int, int, Any]]:
+    """(head, query, key, weight) of all rows, or of those chosen; else of the top keys of every row."""
+    weights, rows = shown(attention), attention.rows_kept
+    if weights is not None:
+        heads = range(attention.heads) if rows is None or attention.weights is not None else rows.heads
+        first = 0 if rows is None or attention.weights is not None else rows.queries.start
+        for (head, query, key), weight in np.ndenumerate(weights):
+            yield heads[head], first + query, key, weight
+        return
+    summary = attention.summary
+    for (head, query, place), key in np.ndenumerate(summary.top_keys):
+        if key >= 0:
+            yield head, query, int(key), summary.top_weights[head, query, place]

@@ -138,7 +138,7 @@ def replay_error(model: Model, batch: Batch, row: int, written: Written, *, only
         parts = [Part.of(taken, 0) for taken in recorder.taken[stitched.address]]
         replayed = torch.cat([part.weights for part in parts], 1).numpy()
         largest = np.maximum(np.abs(replayed).max(-1, initial=0.0), np.finfo(np.float32).tiny)
-        difference = np.abs(replayed - stitched.weights).max(-1, initial=0.0) / largest
+        difference = np.abs(replayed - stitched.whole()).max(-1, initial=0.0) / largest
         # A NaN must not hide behind a comparison.
         worst = float(np.maximum(worst, np.where(np.isnan(difference), np.inf, difference).max(initial=0.0)))
     return worst

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from attncli.maps.labels import label, shorten, visible
-from attncli.maps.record import AttentionMap, Sample
+from attncli.maps.record import AttentionMap, Sample, Weights
 from attncli.maps.statistics import statistics
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def draw(attention: AttentionMap, sample: Sample, kind: Literal["png", "svg"]) -
     """The picture of all heads. Equal maps give equal bytes."""
     from attncli.pictures import PACKAGE, canvas
 
-    heads, queries, keys = attention.weights.shape
+    heads, queries, keys = attention.shape
     columns = min(heads, COLUMNS)
     rows = math.ceil(heads / columns)
     width, height = (min(max(places * CELL, 1.8), LARGEST) for places in (keys, queries))
@@ -56,6 +56,14 @@ def draw(attention: AttentionMap, sample: Sample, kind: Literal["png", "svg"]) -
     return buffer.getvalue()
 
 
+def pictured(attention: AttentionMap) -> tuple[Weights, tuple[int, int]]:
+    """The weights of all heads, or where they were not kept the largest of each cell; places a cell, on both sides."""
+    if attention.weights is not None:
+        return attention.weights, (1, 1)
+    overview = attention.summary.overview
+    return overview.largest, (overview.query_cell, overview.key_cell)
+
+
 def missing_characters(attention: AttentionMap, sample: Sample) -> set[str]:
     """Characters of the figure that no installed font has."""
     from attncli.pictures import missing_font_note
@@ -70,7 +78,8 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
     from matplotlib import colormaps
 
     entropy = statistics(attention)["entropy"]
-    columns, largest = grid.shape[1], max(1.0, float(attention.weights.max(initial=0.0)))
+    weights, every = pictured(attention)
+    columns, largest = grid.shape[1], max(1.0, float(weights.max(initial=0.0)))
     colours = colormaps["viridis"].with_extremes(under="white")
     picture: Any = None
     for head, axes in enumerate(grid.flat):
@@ -78,7 +87,7 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
             axes.set_axis_off()
             continue
         picture = axes.imshow(
-            attention.weights[head],
+            weights[head],
             cmap=colours,
             vmin=np.finfo(np.float32).tiny,
             vmax=largest,
@@ -87,8 +96,9 @@ def _draw_heads(figure: "Figure", grid: Any, attention: AttentionMap, shown: Sho
         )
         axes.set_title(f"head {head}   entropy {entropy[head]:.2f}", fontsize=8, loc="left")
         left, bottom = head % columns == 0, head + columns >= attention.heads
-        _name(axes.xaxis, attention.keys if bottom else (), "key" if bottom else "", shown, upright=True)
-        _name(axes.yaxis, attention.rows if left else (), attention.row_name if left else "", shown, upright=False)
+        keys, rows = attention.keys[:: every[1]] if bottom else (), attention.rows[:: every[0]] if left else ()
+        _name(axes.xaxis, keys, "key" if bottom else "", shown, upright=True)
+        _name(axes.yaxis, rows, attention.row_name if left else "", shown, upright=False)
         axes.tick_params(length=0)
     bar = figure.colorbar(
         picture, ax=grid, fraction=0.02, pad=0.01, aspect=30, ticks=[largest * step / 4 for step in range(5)]
@@ -116,7 +126,9 @@ def _title(figure: "Figure", attention: AttentionMap, sample: Sample, shown: Sho
         else f"max|rows - 1| {certificate.row_sum_error:.1e}   max|map V - output| {certificate.output_error:.1e}   "
         f"kernel {attention.kernel}"
     )
-    lines = [attention.address, shown(texts), proof, certificate.missing, note]
+    _, every = pictured(attention)
+    cells = "" if every == (1, 1) else f"each cell is the largest weight of {every[0]} queries and {every[1]} keys"
+    lines = [attention.address, shown(texts), cells, proof, certificate.missing, note]
     figure.suptitle(
         "\n".join(line for line in lines if line), fontsize=8, x=0.01, ha="left", color="#b00020" if faults else "black"
     )

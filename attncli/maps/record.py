@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-import numpy as np
 from attncli.maps.summary import Floats, Summary
 
 Weights = Floats

@@ -55,14 +55,9 @@ class Reducer:
         self.top_keys = torch.full((heads, queries, TOP), -1, dtype=torch.int32)
         self.top_weights = torch.zeros(heads, queries, TOP)
 
-    def aligned(self, keys: slice) -> slice:
-        """Keys that hold these and begin and end with a cell, so that their block is reduced without a copy."""
-        start = 0 if self.ahead else keys.start // self.key_cell * self.key_cell
-        return slice(start, min(self.keys, -(-keys.stop // self.key_cell) * self.key_cell))
-
     def add(self, block: Block) -> None:
-        """Take these rows in, each row once. A weight that is no finite number counts as 0 in the overview, and makes the
-        statistics of its head NaN."""
+        """Take these rows in, each row once. A weight that is no finite number counts as 0 in the overview; the
+        statistics of its head are NaN."""
         weights = block.weights
         if not weights.shape[2] or not weights.shape[1]:
             return
@@ -140,7 +135,8 @@ class Reducer:
                 sums = (weights[:, :, keys] @ both).double()
                 found += sums[..., 1] + sums[..., 0] * more
         between = (at.unsqueeze(1) - columns[left:right]).abs().to(weights.dtype)
-        return found + torch.linalg.vecdot(weights[:, :, left:right], between.unsqueeze(0)).double()
+        nearest: Tensor = torch.linalg.vecdot(weights[:, :, left:right], between.unsqueeze(0))
+        return found + nearest.double()
 
     def _pool(self, block: Block, strips: Tensor, sums: Tensor) -> None:
         rows, first = block.weights.shape[1], block.first
@@ -148,9 +144,7 @@ class Reducer:
         columns = slice(block.start // self.key_cell, block.start // self.key_cell + largest.shape[2])
         ahead = first % self.query_cell
         behind = -(ahead + rows) % self.query_cell
-        high, low = (
-            pad(x, (0, 0, ahead, behind)).unflatten(1, (-1, self.query_cell)) for x in (largest, sums.double())
-        )
+        high, low = (_parted(pad(x, (0, 0, ahead, behind)), self.query_cell) for x in (largest, sums.double()))
         cells = slice(first // self.query_cell, first // self.query_cell + high.shape[1])
         held = self.largest[:, cells, columns]
         self.largest[:, cells, columns] = torch.maximum(held, high.amax(2).float())
@@ -190,8 +184,10 @@ class Reducer:
         sizes = [(torch.arange(0, n, c) + c).clamp(max=n) - torch.arange(0, n, c) for n, c in sides]
         pairs = sizes[0].view(1, -1, 1) * sizes[1].view(1, 1, -1)
         return Summary(
-            {name: found.get(name, torch.zeros_like(seen)).masked_fill(self.broken, torch.nan).numpy()
-             for name in STATISTICS},
+            {
+                name: found.get(name, torch.zeros_like(seen)).masked_fill(self.broken, torch.nan).numpy()
+                for name in STATISTICS
+            },
             mean.float().numpy(),
             (self.near / seen.unsqueeze(1)).float().numpy(),
             Overview(self.largest.numpy(), (self.total / pairs).float().numpy(), self.query_cell, self.key_cell),
@@ -200,13 +196,18 @@ class Reducer:
         )
 
 
+def _parted(x: Tensor, size: int) -> Tensor:
+    """(h r w) to (h r/size size w)."""
+    return x.reshape(len(x), -1, size, x.shape[2])
+
+
 def _cells(x: Tensor, size: int, reduce: object) -> Tensor:
     """(h r w) to (h r ceil(w / size)): the reduction of each `size` neighbours; the last may be fewer."""
     assert callable(reduce)
     if size == 1:
         return x
     whole = x.shape[2] // size * size
-    parts = [reduce(x[:, :, :whole].unflatten(2, (-1, size)), -1)] if whole else []
+    parts = [reduce(x[:, :, :whole].reshape(*x.shape[:2], -1, size), -1)] if whole else []
     if whole < x.shape[2]:
         parts.append(reduce(x[:, :, whole:], -1, keepdim=True))
     return parts[0] if len(parts) == 1 else torch.cat(parts, 2)

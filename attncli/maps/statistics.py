@@ -15,8 +15,8 @@ p(q) the place a query stands at among the keys, and m the mean row:
 the same key has none however sharp it is, one that aligns two texts has much. p(q) = q in self-attention; between two
 texts it is the same relative place, q (K - 1) / (Q - 1).
 
-A key that gets a share of 1 or more of all rows together is covered; where there are fewer queries than keys the most is
-Q / K. They are made block by block (attncli/maps/reducing.py), so a map of any length has them.
+A key that gets a share of 1 or more of all rows together is covered; where there are fewer queries than keys the most
+is Q / K. They are made block by block (attncli/maps/reducing.py), so a map of any length has them.
 
 Sources: entropy and distance as Clark et al. 2019, arXiv:1906.04341, sections 3 and 3.3; first as their separator mass;
 coverage as in the penalty of Wu et al. 2016, arXiv:1609.08144, eq. 14, without its logarithm.

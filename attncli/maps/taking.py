@@ -6,15 +6,15 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from attncli.errors import InputError
 from attncli.maps.budget import Budget, Choice, shown
-from attncli.maps.check import Checked, certificate, check, design_of, dtype_of, real_of
+from attncli.maps.check import Checked, Measures, certificate, check, design_of, dtype_of, real_of
 from attncli.maps.record import AttentionMap, Kind, Rows, Weights
 from attncli.maps.reducing import Block, Reducer
 from attncli.maps.stores import Store
+from attncli.maps.summary import cell_of
 from attncli.nn.view import Record
 
 
@@ -47,24 +47,25 @@ class Running:
     whole: Weights | None
     """An array (head query key) that takes every row; None where the map is only reduced."""
     rows: Rows | None
-    reducer: Reducer
-    parts: list[tuple[Tensor, ...]] = field(default_factory=list)
+    reducer: Reducer | None
+    """None where the map is kept whole, which has its summary when somebody asks."""
+    parts: list[Measures] = field(default_factory=list)
     tolerances: list[tuple[float, float]] = field(default_factory=list)
     not_finite: int = 0
     place: int = 0
 
     def add(self, part: Checked, row: int, queries: Tensor, keys: Tensor) -> None:
         """The rows of one row of the batch; `queries` (r) and `keys` (w) tell where tokens stand."""
-        weights = part.weights[row]
-        found = [part[name][row] for name in range(3, 8)]
+        weights, found = part.weights[row], Measures(*(each[row] for each in part.measures))
         if not bool(keys.all()):
             weights = weights[:, :, keys]
         if not bool(queries.all()):
-            weights, found = weights[:, queries], [each[:, queries] for each in found]
-        self.parts.append(tuple(found))
+            weights, found = weights[:, queries], Measures(*(each[:, queries] for each in found))
+        self.parts.append(found)
         self.tolerances.append((float(part.row_tolerance[row]), float(part.output_tolerance[row])))
         block = Block(weights, self.place, part.start)
-        self.reducer.add(block)
+        if self.reducer is not None:
+            self.reducer.add(block)
         self.not_finite += int((~weights.isfinite()).sum()) if not bool(weights.sum().isfinite()) else 0
         self._keep(block)
         self.place += weights.shape[1]
@@ -84,9 +85,8 @@ class Running:
 
     def map(self, said: Said) -> AttentionMap:
         """Once all rows were added."""
-        found = [torch.cat(each, 1) for each in zip(*self.parts, strict=True)]
         proof = certificate(
-            *found, row_tolerance=max(row for row, _ in self.tolerances),
+            Measures.joined(self.parts), row_tolerance=max(row for row, _ in self.tolerances),
             output_tolerance=max(output for _, output in self.tolerances), not_finite=self.not_finite,
             rows=self.axes.queries, by_design=said.by_design,
         )  # fmt: skip
@@ -94,7 +94,7 @@ class Running:
         assert self.place == len(axes.queries), f"{said.address}: {self.place} rows, {len(axes.queries)} queries"
         return AttentionMap(
             said.address, axes.kind, axes.queries, axes.keys, self.whole, proof, said.kernel, said.dtype,
-            axes.writes, None, axes.ahead, self.reducer.summary(), self.rows,
+            axes.writes, None, axes.ahead, None if self.reducer is None else self.reducer.summary(), self.rows,
         )  # fmt: skip
 
 
@@ -128,7 +128,9 @@ class Plan:
         if not self.budget.grant(4 * math.prod(shape)):
             rule = f"the rows chosen of {address} take {shown(4 * math.prod(shape))}, and half of the budget of " \
                    f"{shown(self.budget.size)} is for all rows"  # fmt: skip
-            raise InputError(f"--budget: {rule}", help="choose fewer, give a larger --budget, or write them with --rows")
+            raise InputError(
+                f"--budget: {rule}", help="choose fewer, give a larger --budget, or write them with --rows"
+            )
         return whole, Rows(chosen, queries, np.zeros(shape, np.float32))
 
     def kept(self, one: AttentionMap) -> AttentionMap:
@@ -161,11 +163,13 @@ class Forced:
             self.running[record.address] = [self._begin(record.address, row, heads, queries) for row in range(rows)]
         running = self.running[record.address]
         real = real_of(record.query_real, rows, queries), real_of(record.key_real, rows, keys)
-        ragged = not bool(real[1].all())
+        cell = cell_of(keys)
 
         def align(wanted: slice) -> slice:
-            # places of a row are counted without its padding, so that blocks of all rows begin at the same key: the first
-            return slice(0, keys) if ragged else running[0].reducer.aligned(wanted)
+            # a row's places are counted without its padding: only the first key is the same one in all rows
+            if not bool(real[1].all()) or running[0].axes.ahead:
+                return slice(0, keys)
+            return slice(wanted.start // cell * cell, min(keys, -(-wanted.stop // cell) * cell))
 
         for part in check(record, align, block=self.plan.budget.block):
             asked = slice(part.first, part.first + part.weights.shape[2])
@@ -180,7 +184,10 @@ class Forced:
     def _begin(self, address: str, row: int, heads: int, queries: int) -> Running:
         axes = self.axes(address, row, queries)
         whole, rows = self.plan.room(address, heads, axes)
-        reducer = Reducer(
-            heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self", ahead=axes.ahead
-        )
+        reducer = None
+        if whole is None:
+            reducer = Reducer(
+                heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self",
+                ahead=axes.ahead,
+            )  # fmt: skip
         return Running(axes, whole, rows, reducer)

@@ -4,13 +4,14 @@ With colour, cells are viridis on a scale from 0 to 1; without, they are shades.
 squeezed.
 """
 
+import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
 from attncli.maps.labels import label, visible
-from attncli.maps.record import AttentionMap, Maps
+from attncli.maps.record import AttentionMap, Maps, Weights
 from attncli.maps.statistics import most_telling
 
 SHADES = " ·░▒▓█"
@@ -50,13 +51,24 @@ def heat_map(attention: AttentionMap, head: int, *, width: int, colour: bool) ->
         text.append(" " * margin + line.rstrip() + "\n")
     for row in range(rows):
         text.append(" " * (margin - 1 - cell_len(names[row])) + names[row] + " ")
-        for weight in attention.weights[head, row, :shown].tolist():
+        for weight in row_of(attention, head, row)[:shown].tolist():
             text.append(*cell(weight, colour))
         text.append("\n")
     if hidden := _hidden(len(attention.keys) - shown, len(names) - rows):
         text.append(hidden + "\n")
     text.right_crop(1)
     return text
+
+
+def row_of(attention: AttentionMap, head: int, query: int) -> Weights:
+    """One row: as it was kept, or as its top keys tell it."""
+    if attention.weights is not None:
+        row: Weights = attention.weights[head, query]
+        return row
+    row, summary = np.zeros(len(attention.keys), np.float32), attention.summary
+    there = summary.top_keys[head, query] >= 0
+    row[summary.top_keys[head, query][there]] = summary.top_weights[head, query][there]
+    return row
 
 
 def cell(weight: float, colour: bool) -> tuple[str, Style | str]:

@@ -123,7 +123,8 @@ def test_the_recorder_drops_queries_keys_and_values() -> None:
     models.build(models.transformer())(models.batch(), recorder)
     taken = recorder.taken["decoder.0.attention"][0]
     assert not any(isinstance(part, Record) for part in vars(taken).values())
-    assert {part.shape for part in vars(taken).values() if isinstance(part, torch.Tensor)} == {
+    held = [*vars(taken).values(), *taken.measures]
+    assert {part.shape for part in held if isinstance(part, torch.Tensor)} == {
         (4, 4, 6, 6), (4, 4, 6), (4,), (4, 6)
     }  # fmt: skip
 

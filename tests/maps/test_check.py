@@ -6,16 +6,25 @@ from typing import Any
 import pytest
 import torch
 
-from attncli.maps.check import certificate, rebuilt, take, tolerance
+from attncli.maps.check import Measures, certificate, rebuilt, take, tolerance
 from attncli.maps.record import Certificate
 from attncli.nn.normalizers import Softmax, Sum
+from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
-from attncli.nn.view import Record
+from attncli.nn.view import Held, Pairs, Record
 from attncli.streams import stream
 from tests.nn import models
 
 B, H, Q, K, E = 2, 3, 4, 5, 6
 PLAIN = SimpleNamespace(difference=None, sink=None)
+
+
+def joining(visible: torch.Tensor | None) -> Held:
+    return Held(Pairs(visible, None, None, None), K)
+
+
+def attention_of(**parts: Any) -> SimpleNamespace:
+    return SimpleNamespace(mixture=mixture, weighing=PLAIN, position=Relative(), span=None, **parts)
 
 
 def mixture(one: Record, weights: torch.Tensor) -> torch.Tensor:
@@ -31,11 +40,12 @@ def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed
         logits = logits.masked_fill(~visible, -torch.inf)
     lse = logits.logsumexp(-1)
     output = (logits.softmax(-1).nan_to_num(0.0)) @ value
-    attention = SimpleNamespace(score=Product(scale=sharp), normalizer=Softmax(), mixture=mixture, weighing=PLAIN)
+    attention = attention_of(score=Product(scale=sharp), normalizer=Softmax())
     parts: dict[str, Any] = {
-        "address": "a", "attention": attention, "query": query, "key": key, "value": value, "visible": visible,
-        "bias": None, "lse": lse, "weights": None, "output": output, "query_positions": torch.arange(Q)[None],
-        "key_positions": torch.arange(K)[None], "query_real": None, "key_real": None, "kernel": "fused",
+        "address": "a", "attention": attention, "query": query, "key": key, "value": value,
+        "joining": joining(visible), "lse": lse, "weights": None, "output": output,
+        "query_positions": torch.arange(Q)[None], "key_positions": torch.arange(K)[None],
+        "query_real": None, "key_real": None, "kernel": "fused",
     }  # fmt: skip
     changes = {name: change(parts[name]) if callable(change) else change for name, change in changed.items()}
     return Record(**parts | changes)
@@ -43,11 +53,10 @@ def record(*, sharp: float = 1.0, visible: torch.Tensor | None = None, **changed
 
 def certify(one: Record) -> Certificate:
     taken = take(one)
-    measured = (taken.row_sum, taken.row_error, taken.output_error, taken.forbidden, taken.empty)
-    parts = (part[0] for part in (taken.weights, *measured))
+    parts = Measures(*(part[0] for part in taken.measures))
     return certificate(
-        *parts, row_tolerance=float(taken.row_tolerance[0]), output_tolerance=float(taken.output_tolerance[0]),
-        rows=tuple("abcd"), by_design=taken.by_design,
+        parts, row_tolerance=float(taken.row_tolerance[0]), output_tolerance=float(taken.output_tolerance[0]),
+        not_finite=int((~taken.weights.isfinite()).sum()), rows=tuple("abcd"), by_design=taken.by_design,
     )  # fmt: skip
 
 
@@ -83,7 +92,7 @@ def test_a_wrong_tensor_is_seen(part: str) -> None:
 
 def test_a_kernel_that_looked_where_the_mask_forbids_is_seen() -> None:
     visible = torch.ones(1, 1, Q, K, dtype=torch.bool).tril()
-    told = record()._replace(visible=visible)
+    told = record()._replace(joining=joining(visible))
     assert certify(record(visible=visible)).holds
     assert certify(told).row_sum_error > 0.1
 
@@ -116,9 +125,7 @@ def test_a_row_of_zeros_is_a_fault_of_softmax_and_none_of_a_sum() -> None:
     weights, output = rebuilt(record()).weights.float(), record().output.clone()
     weights[:, :, 0], output[:, :, 0] = 0, 0
     assert certify(record(weights=weights, output=output)).row_sum_error == 1
-    attention = SimpleNamespace(
-        score=Product(scale=1.0), normalizer=Sum(activation="relu"), mixture=mixture, weighing=PLAIN
-    )
+    attention = attention_of(score=Product(scale=1.0), normalizer=Sum(activation="relu"))
     found = certify(record(weights=weights, output=output, attention=attention))
     assert found.holds
     assert found.empty_rows == H
@@ -142,7 +149,7 @@ def test_mass_that_is_missing_by_design_is_stated_and_the_sums_are_still_held() 
     span = f"{sums.min().item():.3g} to {sums.max().item():.3g}"
     assert found.missing == f"rows sum to {span} by design: its normalizer weighs each key alone"
     spoilt = take(one._replace(weights=one.weights * 1.01))
-    assert spoilt.row_error.max() > 1e-4
+    assert spoilt.measures.row_error.max() > 1e-4
 
 
 def test_rows_that_must_sum_to_one_have_no_mass_missing() -> None:
@@ -161,8 +168,8 @@ def test_padding_keys_have_no_weight_whatever_the_mask_says() -> None:
 def test_large_scores_are_bounded_by_their_own_last_place_and_rows_still_sum_to_one(sharp: float) -> None:
     taken = take(record(sharp=sharp))
     assert (taken.weights.sum(-1) - 1).abs().max() < 1e-5
-    assert (taken.row_error.amax((1, 2)) <= taken.row_tolerance).all()
-    assert (taken.output_error.amax((1, 2)) <= taken.output_tolerance).all()
+    assert (taken.measures.row_error.amax((1, 2)) <= taken.row_tolerance).all()
+    assert (taken.measures.output_error.amax((1, 2)) <= taken.output_tolerance).all()
     assert (taken.row_tolerance > 1e-5).all()
 
 
@@ -184,4 +191,4 @@ def test_a_bias_is_part_of_the_score() -> None:
     model({"source": stream([[5, 6, 3]], pad=0), "target": stream([[2, 7]], pad=0)}, seen.append)
     biased = next(one for one in seen if one.bias is not None)
     assert certify(biased).holds
-    assert not certify(biased._replace(bias=None)).holds
+    assert not certify(biased._replace(joining=joining(None))).holds

@@ -13,6 +13,7 @@ import hashlib
 import html
 import json
 import re
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any, Literal
 
@@ -55,8 +56,10 @@ def escape(text: str) -> str:
 
 
 def payload(maps: Maps) -> dict[str, Any]:
-    """What the script reads: the description with visible labels, and the weights in base64."""
-    size = sum(attention.weights.size for _, _, attention in maps.items())
+    """What the script reads: the description with visible labels, and the weights in base64, of maps kept whole."""
+    maps = Maps(tuple(replace(sample, attentions=tuple(one for one in sample.attentions if one.weights is not None))
+                      for sample in maps.samples), maps.about)  # fmt: skip
+    size = sum(attention.whole().size for _, _, attention in maps.items())
     encoding: Encoding = "float16" if 2 * size <= BUDGET else "uint8"
     page = describe(maps)
     page["encoding"] = encoding
@@ -71,7 +74,7 @@ def payload(maps: Maps) -> dict[str, Any]:
                     entry[name] = axes.setdefault(tuple(map(label, entry[name])), len(axes))
             entry["certificate"]["worst"] = visible(entry["certificate"]["worst"])
             entry["faults"] = list(attention.certificate.faults())
-            entry["weights"], entry["scale"] = encode(attention.weights, encoding)
+            entry["weights"], entry["scale"] = encode(attention.whole(), encoding)
         described["axes"] = [list(axis) for axis in axes]
     return page
 
