@@ -197,7 +197,8 @@ def grouped(x: Tensor, read: Tensor) -> Tensor:
 def design_of(record: Record) -> str:
     """Why the rows of a record do not sum to 1; "" where they do."""
     if record.attention.normalizer.row_sum == "any":
-        return "its normalizer weighs each key alone"
+        why: str = record.attention.normalizer.by_design
+        return why
     if record.total is None:
         return ""
     weighing = record.attention.weighing
