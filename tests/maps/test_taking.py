@@ -101,18 +101,18 @@ def test_a_senseless_size_is_refused_with_its_place_and_the_rule(text: str, rule
     (None, ":0", "--queries :0: this range is empty"),
 ])  # fmt: skip
 def test_a_senseless_choice_is_refused(heads: str | None, queries: str | None, said: str) -> None:
-    with pytest.raises(InputError, match="no numbers|no range|empty") as caught:
+    with pytest.raises(InputError, match=r"no numbers|no range|empty") as caught:
         choice_of(heads, queries)
     assert str(caught.value).startswith(said)
 
 
 def test_heads_and_queries_that_do_not_exist_are_refused_where_the_model_is_known() -> None:
-    with pytest.raises(InputError, match="--heads 4: encoder.0.attention has heads 0 to 3"):
+    with pytest.raises(InputError, match=r"--heads 4: encoder\.0.attention has heads 0 to 3"):
         taken("mask causal", Plan(choice=Choice(heads=(0, 4))))
-    with pytest.raises(InputError, match="--queries 90:95: encoder.0.attention has queries 0 to 4"):
+    with pytest.raises(InputError, match=r"--queries 90:95: encoder\.0.attention has queries 0 to 4"):
         taken("mask causal", Plan(choice=Choice(queries=slice(90, 95))))
 
 
 def test_chosen_rows_beyond_the_budget_are_refused_with_the_way_out() -> None:
-    with pytest.raises(InputError, match="the rows chosen of encoder.0.attention take 400 B"):
+    with pytest.raises(InputError, match=r"the rows chosen of encoder\.0\.attention take 400 B"):
         taken("mask causal", Plan(Tight(), choice=Choice()))
