@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.dropout import drop
+
 Hidden = tuple[Tensor, ...]
 """(h,) or, of an LSTM, (h, c)."""
 
@@ -71,7 +73,7 @@ class Layered(nn.RNNBase):
         begin = _zeros(self, x) if first is None else first if isinstance(first, tuple) else (first,)
         ways, last = ("", "_reverse") if self.bidirectional else ("",), []
         for layer in range(self.num_layers):
-            entered = F.dropout(x, self.dropout, self.training) if layer and self.dropout else x
+            entered = drop(x, self.dropout, self.training) if layer else x
             runs = []
             for number, way in enumerate(ways):
                 hidden = tuple(part[layer * len(ways) + number] for part in begin)
@@ -108,7 +110,7 @@ def one_step(rnn: nn.RNNBase, cell: str, x: Tensor, hidden: Hidden, *, dropout: 
     rows: list[Hidden] = []
     residual = isinstance(rnn, Layered) and rnn.residual
     for layer in range(rnn.num_layers):
-        entered = F.dropout(x, dropout) if layer and dropout else x
+        entered = drop(x, dropout, True) if layer else x
         rows.append(one_cell(cell, entered, tuple(part[layer] for part in hidden), weights_of(rnn, layer)))
         x = rows[-1][0] + x if residual and layer else rows[-1][0]
     return x, tuple(torch.stack([row[part] for row in rows]) for part in range(len(hidden)))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.dropout import drop
 from attncli.nn.norms import build_norm
 from attncli.spec import feedforward as spec
 
@@ -87,8 +88,7 @@ class Feedforward(nn.Module):
         """States (… d) to states (… d)."""
         hidden = self.hidden(x)
         hidden = self.activation(hidden) if self.gate is None else self.gate.units(x, hidden)
-        if self.dropout:
-            hidden = F.dropout(hidden, self.dropout, self.training)
+        hidden = drop(hidden, self.dropout, self.training)
         out: Tensor = self.output(self.inner_norm(hidden))
         return out
 

@@ -1,8 +1,8 @@
 """What a stack reads. Mirrors attncli/spec/inputs.py."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from attncli.nn.dropout import drop
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Absolute, build_absolute
 from attncli.spec import inputs as spec
@@ -36,9 +36,7 @@ class Tokens(nn.Module):
         if self.scale != 1.0:
             x = x * self.scale
         x = self.norm(self.position(x, positions))
-        if self.dropout:
-            x = F.dropout(x, self.dropout, self.training)
-        out: Tensor = self.map(x)
+        out: Tensor = self.map(drop(x, self.dropout, self.training))
         return out
 
 

@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import KeyValue
+from attncli.nn.dropout import drop
 from attncli.nn.experts import Experts, Routed, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.nn.latent import build_latent
@@ -92,10 +92,9 @@ class Branch(nn.Module):
             y = self.norm_after(y)
         elif self.place == "output":
             y = self.norm(y)
-        if self.dropout:
-            y = F.dropout(y, self.dropout, self.training)
+        y = drop(y, self.dropout, self.training)
         if self.skip and self.training:
-            y = y * F.dropout(y.new_ones(len(y), 1, 1), self.skip)
+            y = y * drop(y.new_ones(len(y), 1, 1), self.skip, True)
         out: Tensor = self.residual(x, y)
         return out
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attncli.nn.feedforward import ACTIVATIONS
+from attncli.nn.kernels.linear_loss import linear_loss
 from attncli.nn.layers import States
 from attncli.nn.norms import build_norm
 from attncli.nn.view import Tap
@@ -105,15 +106,22 @@ class TokenHead(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Vectors (… d) to logits (… c)."""
-        x = self.transform(x)
-        out: Tensor = self.output(x * self.scale if self.scale != 1 else x)
+        out: Tensor = self.output(self._read(x))
         return out if self.soft_cap is None else self.soft_cap * torch.tanh(out / self.soft_cap)
 
+    def _read(self, x: Tensor) -> Tensor:
+        """What the map to the logits reads."""
+        x = self.transform(x)
+        return x * self.scale if self.scale != 1 else x
+
     def losses(self, states: States, labels: Stream) -> Losses:
-        """The loss at the places with a label; no logits are made elsewhere."""
+        """The loss at the places with a label; no logits are made elsewhere, and never all of them."""
         predicted = predicted_places(labels)
-        target = labels.values[predicted]
-        return cross_entropy(self.logits(states.values[predicted]), target, smoothing=self.smoothing)
+        target, x = labels.values[predicted], self._read(states.values[predicted])
+        sums = linear_loss(
+            x, self.output.weight, self.output.bias, target, smoothing=self.smoothing, soft_cap=self.soft_cap
+        )
+        return Losses(sums.loss, sums.nll, torch.tensor(len(target), device=target.device), sums.correct)
 
 
 def predicted_places(labels: Stream) -> Tensor:
@@ -220,6 +228,12 @@ class MixtureHead(TokenHead):
         latent = torch.tanh(self.latent(x)).view(*x.shape[:-1], self.components, -1)
         shares = wide(self.prior(x)).log_softmax(-1)
         return (shares.unsqueeze(-1) + wide(self.output(latent)).log_softmax(-1)).logsumexp(-2)
+
+    def losses(self, states: States, labels: Stream) -> Losses:
+        """The loss at the places with a label; no probabilities are made elsewhere."""
+        predicted = predicted_places(labels)
+        target = labels.values[predicted]
+        return cross_entropy(self.logits(states.values[predicted]), target, smoothing=self.smoothing)
 
 
 def build_output(output: spec.Output, *, d_input: int, d_logits: int, classes: int, smoothing: float) -> TokenHead:

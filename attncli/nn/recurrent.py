@@ -5,12 +5,12 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from attncli.nn.attention import build_attention
 from attncli.nn.bridge import Bridge
 from attncli.nn.cells import Layered, build_cells
+from attncli.nn.dropout import drop
 from attncli.nn.inputs import Tokens, build_input
 from attncli.nn.layers import Memory, States
 from attncli.nn.readouts import DenseReadout, MaxoutReadout, Readout
@@ -61,8 +61,7 @@ class Encoder(nn.Module):
             states = forward + backward
         if order is not None:
             states = torch.zeros_like(states).scatter(1, order.unsqueeze(2).expand_as(states), states)
-        if self.dropout:
-            states = F.dropout(states, self.dropout, self.training)
+        states = drop(states, self.dropout, self.training)
         return States(states, tokens, final if isinstance(final, tuple) else (final,))
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, Projected
 from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
 from attncli.nn.cells import Hidden, Layered, one_step
+from attncli.nn.dropout import drop
 from attncli.nn.following import begin, follow, sequential
 from attncli.nn.inputs import Tokens
 from attncli.nn.layers import Copying, Memory, States
@@ -243,7 +243,7 @@ class Decoder(nn.Module):
     def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor) -> Tensor:
         if self.readout is not None:
             state = self.readout(context, state, token)
-        return F.dropout(state, self.dropout, self.training) if self.dropout else state
+        return drop(state, self.dropout, self.training)
 
 
 def _joined(hidden: Hidden) -> Tensor | Hidden:

@@ -7,7 +7,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from attncli.nn.norms import build_norm
+from attncli.nn.norms import build_norm, rms_norm
 from attncli.reference import norms as reference
 from attncli.spec.norms import DynamicTanh, LayerNorm, NoNorm, Norm, RmsNorm, ScaleNorm
 from tests import catalogue
@@ -103,3 +103,26 @@ def test_bfloat16_errs_no_more_than_twice_its_rounding(norm):
 def test_no_norm_is_the_vector_as_it_is():
     x = torch.randn(3, 5)
     assert build_norm(NoNorm(), width=5)(x) is x
+
+
+@pytest.mark.parametrize("gain", ["plain", "one_plus"])
+def test_the_gradient_of_rms_norm(gain):
+    module = built(RmsNorm(epsilon=0.3, gain=gain))
+    x = torch.randn(3, 7, 5, dtype=torch.float64).transpose(0, 1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, weight: torch.func.functional_call(module, {"weight": weight}, (x,)),
+                                    (x, module.weight.detach().requires_grad_()))  # fmt: skip
+
+
+def test_rms_norm_in_float32_is_as_near_as_torch_s():
+    torch.manual_seed(0)
+    x, weight, grad = torch.randn(37, 129) + 2, torch.randn(129), torch.randn(37, 129)
+
+    def run(function, dtype):
+        learned = [each.to(dtype).requires_grad_() for each in (x, weight)]
+        out = function(*learned)
+        return [out, *torch.autograd.grad(out, learned, grad.to(dtype))]
+
+    exact = run(lambda x, weight: nn.functional.rms_norm(x, (129,), weight, 1e-6), torch.float64)
+    plain = run(lambda x, weight: nn.functional.rms_norm(x, (129,), weight, 1e-6), torch.float32)
+    for due, theirs, ours in zip(exact, plain, run(lambda x, w: rms_norm(x, w, 1e-6), torch.float32), strict=True):
+        assert (ours - due).abs().max() <= 2 * (theirs - due).abs().max()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from attncli.nn import dropout
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
 from attncli.nn.readouts import MaxoutReadout, Readout
@@ -285,14 +286,13 @@ def test_a_recurrent_decoder_without_a_source_is_a_plain_network():
 @torch.no_grad()
 def test_dropout_lies_between_layers_and_on_the_readout(monkeypatch):
     dropped: list[tuple[int, ...]] = []
-    real = nn.functional.dropout
+    real = dropout._mask
 
-    def seen(x, p=0.5, training=True, inplace=False):
-        if training:
-            dropped.append(tuple(x.shape))
-        return real(x, p, training)
+    def seen(x, fallen):
+        dropped.append(tuple(x.shape))
+        return real(x, fallen)
 
-    monkeypatch.setattr(nn.functional, "dropout", seen)
+    monkeypatch.setattr(dropout, "_mask", seen)
     model = build(recurrent(writer=catalogue.WRITERS["Luong, feeding"])).train()
     sources, targets = stream([SOURCES[0]], pad=0), stream([TARGETS[0]], pad=0)
     model({"source": sources, "target": targets})

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attncli.nn import dropout
 from attncli.nn.attention import Attention
 from attncli.nn.layers import Branch
 from attncli.nn.model import build_model
@@ -138,15 +139,14 @@ def dropouts(place: str) -> str:
 def test_each_dropout_falls_where_it_belongs_and_nowhere_else(place, monkeypatch):
     model = build(tiny(f"{{encoder: {{d_model: 12, layers: 3, {dropouts(place)}}}}}", "{kind: tagging, tags: 3}"))
     dropped: list[tuple[int, ...]] = []
-    real = nn.functional.dropout
+    real = dropout._mask
 
-    def seen(x, p=0.5, training=True, inplace=False):
-        if training:
-            dropped.append(tuple(x.shape))
-            assert p == 0.5
-        return real(x, p, training)
+    def seen(x, fallen):
+        dropped.append(tuple(x.shape))
+        assert fallen == dropout.LEVELS / 2
+        return real(x, fallen)
 
-    monkeypatch.setattr(nn.functional, "dropout", seen)
+    monkeypatch.setattr(dropout, "_mask", seen)
     still = model({"text": TEXT})
     assert dropped == []
     moved = model.train()({"text": TEXT})

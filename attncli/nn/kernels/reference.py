@@ -2,8 +2,8 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from attncli.nn.dropout import drop
 from attncli.nn.weighing import Weighing
 
 
@@ -15,7 +15,7 @@ def repeat_heads(x: Tensor, heads: int) -> Tensor:
 
 def kept(weighing: Weighing, weights: Tensor, *, dropout: float) -> Tensor:
     """The weights that values are multiplied by. Dropout falls on them and leaves their sum alone only in the mean."""
-    return weighing.applied(F.dropout(weights, dropout) if dropout else weights)
+    return weighing.applied(drop(weights, dropout, True))
 
 
 def wide(x: Tensor) -> Tensor:
