@@ -240,6 +240,7 @@ STEPS = {
     "persistent, others": "{persistent: 1, select: {kind: top, keys: 2}, sink: learned, talking_heads: after}",
     "span": "{span: {kind: adaptive, maximum: 3, ramp: 2, loss: 0.01}}",
     "span, others": "{span: {kind: adaptive, maximum: 4, ramp: 9}, persistent: 2, sink: learned, talking_heads: after}",
+    "key_dropout": "{key_dropout: 0.4}",
     "context_norm": "{context_norm: {kind: layer_norm, epsilon: 1.0e-3}}",
     "head_scale": "{head_scale: learned}",
     "gate": "{gate: sigmoid}",
@@ -248,6 +249,14 @@ STEPS = {
     "length_temperature: {kind: llama4, scale: 0.4, floor: 2}, sink: learned, head_scale: learned, gate: sigmoid}",
 }
 """Keys of an attention of several heads that ask for a step between its maps."""
+
+CAUSAL_STEPS = {
+    "selective": "{selective: first_head}",
+    "selective, others": "{selective: first_head, persistent: 2, select: {kind: top, keys: 3}, sink: learned, "
+    "talking_heads: both, soft_cap: 5.0}",
+    "selective, sparse": "{selective: first_head, normalizer: sparsemax, span: {kind: adaptive, maximum: 4, ramp: 9}}",
+}
+"""Those that need a causal mask."""
 
 BETWEEN = {
     "value_residual": "[{}, {}, {}]",

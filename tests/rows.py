@@ -64,7 +64,7 @@ ROWS = (
     Row("A", "Synthesizer", "Tay 2020", "attention: {score: {kind: synthesizer, max_length: 64}}"),
     Row("A", "Soft-cap of logits", "Gemma 2 2024", "attention: {soft_cap: 50}"),
     Row("A", "Length temperature", "Llama 4 2025", "attention: {length_temperature: {kind: llama4, floor: 8}}"),
-    Row("A", "Selective attention", "Leviathan 2024", None, why="not built"),
+    Row("A", "Selective attention", "Leviathan 2024", "attention: {selective: first_head}", "tests/nn/test_selective.py"),
     Row("A", "Signed weights", "Lv 2024", "attention: {normalizer: signed}", NORMALIZERS),
     Row("A", "Learned key selection", "DeepSeek-V3.2 2025", None, why="not built"),
     # B. normalizers
@@ -105,7 +105,7 @@ ROWS = (
     Row("C", "Any predicate of positions", "–", "attention: {mask: 0 <= q - k <= 7 & ~(q - k == 3)}", MASKS),
     Row("C", "A mask a head", "Child 2019", 'attention: {mask: "causal & window(before=by_head(3, 3, 15, 31))"}', MASKS),
     Row("C", "A mask as an expression in the file", "–", "attention: {mask: h % 2 == 0 & causal | h % 2 == 1 & causal & dilated(4)}", MASKS),
-    Row("C", "Random dropping of keys", "Liu 2022", None, MASKS, why="not built"),
+    Row("C", "Random dropping of keys", "Liu 2022", "attention: {key_dropout: 0.15}", "tests/nn/test_forgetful.py"),
     Row("C", "Monotonic window while writing", "Ping 2018", None, MASKS, why="for inference alone; not built"),
     # D. positions
     Row("D", "Sinusoidal", "Vaswani 2017", "input: {position: sinusoidal}", POSITIONS),

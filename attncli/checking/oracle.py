@@ -327,6 +327,7 @@ def steps_of(module: Any) -> reference_steps.Steps:
         scales=None if isinstance(ending.scale, nn.Identity) else ending.scale.factor.tolist(),
         spans=None if span is None else (span.maximum * span.share).tolist(),
         ramp=1.0 if span is None else span.ramp,
+        selective=weighing.selective is not None,
         top=None if weighing.select is None else weighing.select.keys,
         persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.value.tolist())),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),

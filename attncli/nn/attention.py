@@ -16,13 +16,15 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from attncli.nn.cache import KeyValue
+from attncli.nn.forgetful import KeyDropout
 from attncli.nn.kernels import reference
 from attncli.nn.kernels.plan import Traits
 from attncli.nn.normalizers import Softmax
 from attncli.nn.placing import bias_of, bias_trait, build_position, turned
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product, Score, build_score
-from attncli.nn.serving import Ready, Served
+from attncli.nn.selective import Marks, recalled
+from attncli.nn.serving import Ready, Served, Trail
 from attncli.nn.spans import Predicted, build_predicted
 from attncli.nn.steps import (
     Ending,
@@ -31,6 +33,7 @@ from attncli.nn.steps import (
     ValueResidual,
     build_ending,
     build_gate,
+    build_key_dropout,
     build_persistent,
     build_qk_norm,
     build_v_norm,
@@ -64,8 +67,8 @@ class Attention(Served):
         d_head: int, d_key: int, d_value: int, projections: tuple[str, ...], bias: tuple[str, ...],
         query_norm: nn.Module, key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
-        span: Predicted | None, ending: Ending, gate: Gate | None, dropout: float, steps: tuple[str, ...],
-        kernel: Literal["auto", "fused", "reference"],
+        span: Predicted | None, key_dropout: KeyDropout | None, ending: Ending, gate: Gate | None, dropout: float,
+        steps: tuple[str, ...], kernel: Literal["auto", "fused", "reference"],
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -88,6 +91,7 @@ class Attention(Served):
         self.mask = mask
         self.weighing = weighing
         self.span = span
+        self.key_dropout = key_dropout
         self.ending = ending
         self.gate = gate
         self.dropout = dropout
@@ -101,13 +105,13 @@ class Attention(Served):
     @property
     def branches(self) -> bool:
         """Whether a row of keys may hold a tree of texts: a weight hangs on its own pair and on what is visible."""
-        joins = self.score.sequential or self.normalizer.joins_queries or self.span is not None
+        joins = self.score.sequential or self.weighing.joins_queries or self.span is not None
         keeps_tokens = type(self).cache is Attention.cache
         return keeps_tokens and self.position.pairs and not joins and self.mask.names <= {"q", "k", "h"}
 
     def cache(self, capacity: int) -> KeyValue:
         """Room for what `read` gives of `capacity` tokens."""
-        return KeyValue(capacity)
+        return KeyValue(capacity) if self.weighing.selective is None else Marks(capacity)
 
     def forward(self, x: Tensor, memory: Tensor, view: View) -> Tensor:
         """Mix `memory` (b k d_memory) for each place of `x` (b q d_query); returns (b q d_output)."""
@@ -127,6 +131,8 @@ class Attention(Served):
         if self.value_residual is not None and first is not None:
             value = self.value_residual(value, first)
         kept = self.position.keep(memory)
+        if self.weighing.selective is not None:
+            kept = (*kept, reference.wide(value.new_empty(len(value), 1, value.shape[2], 0)))
         if "key" not in self.score.reads:
             return value[..., :0], value, *kept
         key = self.key_norm(_split(self.key(memory), self.key_heads))
@@ -144,16 +150,20 @@ class Attention(Served):
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
         """What a kernel reads, with the persistent keys in front of the others."""
         key, value, *kept = projected
+        trail: Trail = ()
+        marks = None
+        if self.weighing.selective is not None:
+            trail, marks = recalled(kept.pop(), queries=asked.query.shape[2], ahead=self.ahead)
         bias = bias_of(self.position, asked.query, tuple(kept), view)
-        query = self.position.ask(asked.query)
+        ready = Ready(self.position.ask(asked.query), key, value, bias, view, asked.query, trail, marks)
         if self.persistent is None:
-            return Ready(query, key, value, bias, view, asked.query)
+            return ready
         own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.value.unsqueeze(0))
         key, value = (
             torch.cat((mine.to(read.dtype).expand(len(read), -1, -1, -1), read), 2)
             for mine, read in zip(own, (key, value), strict=True)
         )
-        return Ready(query, key, value, None if bias is None else pad(bias, (self.ahead, 0)), view, asked.query)
+        return ready._replace(key=key, value=value, bias=None if bias is None else pad(bias, (self.ahead, 0)))
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
@@ -197,6 +207,7 @@ def build_attention(
         position=position, mask=attention.mask,
         weighing=build_weighing(attention, depth=depth),
         span=build_predicted(attention.span, heads=heads, width=ask),
+        key_dropout=build_key_dropout(attention),
         ending=build_ending(attention, width=value, depth=depth),
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,

@@ -78,7 +78,8 @@ class LinearAttention(Attention):
             d_query=d_query, d_memory=d_memory, d_output=d_output, heads=heads, kv_heads=heads, maps_a_head=1,
             d_head=d_head, d_key=d_head, d_value=d_value, projections=maps, bias=maps if bias else (),
             query_norm=nn.Identity(), key_norm=nn.Identity(), value_norm=nn.Identity(), value_residual=None,
-            persistent=None, score=Product(scale=1.0), position=Relative(), mask=mask, weighing=weighing, span=None,
+            persistent=None, score=Product(scale=1.0), position=Relative(), mask=mask, weighing=weighing,
+            span=None, key_dropout=None,
             ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
         )  # fmt: skip
         self.feature = feature

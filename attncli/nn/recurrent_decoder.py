@@ -165,12 +165,14 @@ class Decoder(nn.Module):
         tap: Tap | None, past: RecurrentPast | None,
     ) -> States:  # fmt: skip
         shared: dict[object, object] = {}
+        drawn: dict[object, Tensor] = {}
         made: list[_Made] = []
         for place in range(x.shape[1]):
             view = None
             if read is not None:
                 one = _one_place(tokens, place)
                 view = view_of_memory(one, read, tap)
+                view.drawn = drawn
                 if self.attention is not None and self.attention.mask.text == "full":
                     view.memo = shared  # what all steps see alike is made once
             each = self._one_step(x[:, place], step, projected, view)

@@ -37,7 +37,7 @@ class Decayed(Weighing):
 
     def __init__(self, *, heads: int) -> None:
         super().__init__(
-            temperature=None, cap=None, before=None, select=None, sink=None,
+            temperature=None, cap=None, before=None, selective=None, select=None, sink=None,
             normalizer=Pointwise(activation="relu", divides=False), reach=None, after=None, difference=None,
         )  # fmt: skip
         self.heads = heads
@@ -62,8 +62,8 @@ class Retention(Attention):
             d_head=d_head, d_key=d_head * position.widens, d_value=d_value, projections=maps, bias=maps if bias else (),
             query_norm=nn.Identity(), key_norm=nn.Identity(), value_norm=nn.Identity(), value_residual=None,
             persistent=None, score=Product(scale=d_head**-0.5), position=position, mask=mask,
-            weighing=Decayed(heads=heads), span=None, ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None,
-            dropout=0.0, steps=(), kernel="reference",
+            weighing=Decayed(heads=heads), span=None, key_dropout=None,
+            ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
         )  # fmt: skip
         self.swish = nn.Linear(d_query, heads * d_value, bias=False)
 

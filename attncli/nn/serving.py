@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from attncli.nn.forgetful import KeyDropout
 from attncli.nn.kernels import fused, reference
 from attncli.nn.kernels.plan import Choice, Traits, plan
 from attncli.nn.normalizers import Normalizer
@@ -36,6 +37,7 @@ class Ready(NamedTuple):
     view: View
     turned: Tensor  # (b h q e): the query before its position's `ask`
     trail: Trail = ()
+    marks: Tensor | None = None  # (b q k), where `selective` writes what is marked
     term: Tensor | None = None  # (b h q k)
 
 
@@ -51,6 +53,7 @@ class Served(nn.Module):
     mask: Mask
     weighing: Weighing
     span: Predicted | None
+    key_dropout: KeyDropout | None
     dropout: float
     address: str
     traits: Traits
@@ -110,7 +113,9 @@ class Served(nn.Module):
     def _seen(self, ready: Ready) -> Seen:
         """What the queries may see of the keys, the persistent ones too, and by what a span multiplies the weights."""
         view, ahead = ready.view, (self.ahead, 0)
-        visible, factor = view.visible(self.mask, self.heads, joins=self.normalizer.joins_queries), None
+        visible, factor = view.visible(self.mask, self.heads, joins=self.weighing.joins_queries), None
+        if self.key_dropout is not None:
+            visible = self.key_dropout(visible, view, rows=len(ready.query))
         if self.span is not None:
             window, factor = self.span(ready.turned, view.key_positions, read_lengths(view))
             visible = window if visible is None else visible & window
@@ -118,13 +123,15 @@ class Served(nn.Module):
             visible = None if visible is None else pad(visible, ahead, value=True)
             factor = None if factor is None else pad(factor, ahead, value=1.0)
         last = ready.trail[-1] if ready.trail else None
-        return Seen(view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor)
+        return Seen(
+            view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor, ready.marks
+        )
 
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v); the weights are not held."""
         assert isinstance(self.score, Product)
         view, sink = ready.view, self.weighing.sink
-        triangle = view.triangle(self.mask)
+        triangle = view.triangle(self.mask) and not (self.training and self.key_dropout is not None)
         seen = self._seen(ready)
         visible = None if triangle else seen.visible
         temperature, asked = self._temperature(view), self.score.ask(ready.query)

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from attncli.nn.differential import build_settled
+from attncli.nn.forgetful import KeyDropout
 from attncli.nn.norms import build_norm
 from attncli.spec import norms
 from attncli.spec import steps as spec
-from attncli.spec.attention import AnyAttention
+from attncli.spec.attention import AnyAttention, CrossAttention
 
 
 class OverHeads(nn.Module):
@@ -212,6 +213,13 @@ def build_select(select: spec.Select, *, ahead: int) -> Top | None:
             return Top(keys=select.keys, ahead=ahead)
         case _:
             assert_never(select)
+
+
+def build_key_dropout(attention: AnyAttention) -> KeyDropout | None:
+    """What hides keys while training; None where nothing does."""
+    if not attention.key_dropout:
+        return None
+    return KeyDropout(most=attention.key_dropout, own=not isinstance(attention, CrossAttention))
 
 
 def build_persistent(attention: AnyAttention, *, d_key: int, d_value: int) -> Persistent | None:

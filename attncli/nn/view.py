@@ -178,6 +178,7 @@ class View:
     key_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b k)
     memo: dict[Any, Any] = field(default_factory=dict)
     ways: Tensor | None = None  # bool (b q k): the keys that lead to each query, where rows hold trees of texts
+    drawn: dict[Any, Tensor] = field(default_factory=dict)  # what all layers and steps of a pass draw alike
     means: dict[str, Tensor] = field(default_factory=dict)  # what parts add to the mean loss of the batch, by address
     loads: dict[str, Tensor] = field(default_factory=dict)  # (x) choices that fell on each expert, by address
 

@@ -1,7 +1,7 @@
 """What lies between the scores of one attention and its weights, in the fixed order. Part of attncli/nn/attention.py.
 
-S = P (cap(t S) + bias);  weights = span(normalizer([S | select(visible), sink])) without the sink;  applied: P'
-weights, or the difference of two maps of them
+S = P (cap(t S) + bias) - marks;  weights = span(normalizer([S | select(visible), sink])) without the sink;  applied:
+P' weights, or the difference of two maps of them
 """
 
 from typing import NamedTuple
@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from attncli.nn.differential import Difference, build_difference
 from attncli.nn.normalizers import Normalizer, build_normalizer
+from attncli.nn.selective import Selective
 from attncli.nn.sequential import SequentialNormalizer
 from attncli.nn.spans import Adaptive, build_adaptive
 from attncli.nn.steps import Sink, Talking, Temperature, Top, build_select, build_temperature
@@ -25,8 +26,9 @@ class Seen(NamedTuple):
     key_positions: Tensor  # (b|1 k)
     visible: Tensor | None  # bool, broadcast to (b h q k) of heads; None where all is visible
     bias: Tensor | None  # broadcast to (b h q k)
-    trail: Tensor | None = None  # (b h k), where the normalizer looks at earlier steps
+    trail: Tensor | None = None  # (b h k), where the normalizer looks at earlier steps, or `selective` at its marks
     factor: Tensor | None = None  # (b h q k), by which a span multiplies the weights
+    marks: Tensor | None = None  # (b q k), where `selective` writes what is marked after each query
 
 
 class Weighed(NamedTuple):
@@ -45,6 +47,7 @@ class Weighing(nn.Module):
         temperature: Temperature | None,
         cap: float | None,
         before: Talking | None,
+        selective: Selective | None,
         select: Top | None,
         sink: Sink | None,
         normalizer: Normalizer,
@@ -56,6 +59,7 @@ class Weighing(nn.Module):
         self.temperature = temperature
         self.cap = cap
         self.before = before
+        self.selective = selective
         self.select = select
         self.sink = sink
         self.normalizer = normalizer
@@ -81,6 +85,9 @@ class Weighing(nn.Module):
         if self.before is not None:
             logits = self.before(logits)
         visible = None if seen.visible is None else self.spread(seen.visible)
+        if self.selective is not None:
+            sides = (seen.query_positions, seen.key_positions)
+            logits = self.selective(logits, visible, sides, seen.trail, seen.marks)
         visible = visible if self.select is None else self.select(logits, visible)
         if isinstance(self.normalizer, SequentialNormalizer):
             assert seen.trail is not None, "a sequential normalizer needs its trail"
@@ -95,6 +102,11 @@ class Weighing(nn.Module):
         if self.sink is not None:
             return Weighed(weights[..., :-1], 1 - weights[..., -1])
         return Weighed(weights, None if self.reach is None else (weights.detach().sum(-1) > 0).to(weights.dtype))
+
+    @property
+    def joins_queries(self) -> bool:
+        """Whether a row depends on other queries, so that those that are no tokens must see nothing."""
+        return self.normalizer.joins_queries or self.selective is not None
 
     def applied(self, weights: Tensor) -> Tensor:
         """The weights (b h q k) by which values are multiplied, of all maps of weights (b m q k)."""
@@ -126,6 +138,7 @@ def build_weighing(attention: spec.AnyAttention, *, depth: int) -> Weighing:
         temperature=build_temperature(attention.length_temperature),
         cap=attention.soft_cap,
         before=Talking(heads=maps) if talking in ("before", "both") else None,
+        selective=None if attention.selective == "none" else Selective(ahead=attention.persistent),
         select=build_select(attention.select, ahead=attention.persistent),
         sink=None if attention.sink == "none" else Sink(heads=maps, learned=attention.sink == "learned"),
         normalizer=build_normalizer(attention.normalizer, heads=maps),

@@ -8,7 +8,7 @@ from math import fsum
 from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
-from attncli.reference.steps import PLAIN, Steps, mixed_heads
+from attncli.reference.steps import PLAIN, Steps, mixed_heads, unmarked
 from attncli.reference.vectors import Matrix, Vector, affine, plus
 
 Normalizer = Callable[[Vector], list[float]]
@@ -158,6 +158,9 @@ def multi_head(
                 for head, row in enumerate(scores)
             ]
         scored.append(mixed_heads(steps.before, scores))
+    if steps.selective:
+        first = [[visible is None or visible(q, k, 0) for k in range(len(keys))] for q in range(len(queries))]
+        scored = unmarked(scored, first, ahead=ahead)
     weighed: list[list[list[float]]] = []  # (h q k)
     for head in range(heads):
         own = [row[head] for row in scored]

@@ -68,6 +68,21 @@ def best(scores: Vector, visible: list[bool], *, keys: int) -> list[bool]:
     return [seen and score >= least for score, seen in zip(scores, visible, strict=True)]
 
 
+def unmarked(scored: list[Parts], seen: list[list[bool]], *, ahead: int) -> list[Parts]:
+    """Scores (q h k) less F_qk, the sum of relu(s_pk) of head 0 over the queries p < q that see k, but for k = p, 0.
+
+    Leviathan et al. 2024, arXiv:2410.02703, section 3. `seen` (q k) by head 0; `ahead` keys in front are never marked.
+    """
+
+    def marked(q: int, k: int) -> float:
+        return fsum(max(scored[p][0][ahead + k], 0.0) for p in range(q) if k not in (0, p) and seen[p][k])
+
+    return [
+        [row[:ahead] + [each - marked(q, k) for k, each in enumerate(row[ahead:])] for row in rows]
+        for q, rows in enumerate(scored)
+    ]
+
+
 class Learned(NamedTuple):
     """Keys (n e) and values (n v) of one kv head that stand in front of those that are read."""
 
@@ -81,7 +96,7 @@ class Steps(NamedTuple):
     `query`, `key` and `value` norm the heads of one place; `factor(q)` multiplies the scores of a query; `cap` bounds
     them; `before` and `after` are the mixes of the talking heads; `sinks` has a logit for each head; `context` norms
     one head's mixture, `scales` has a factor for each head, `gate` is the matrix of the gates; `spans` and `ramp` end
-    the reach of each head; `top` keys are left of
+    the reach of each head; `selective` takes off what earlier queries marked; `top` keys are left of
     those that a query sees; `persistent` has learned keys and values of each kv head.
     """
 
@@ -98,6 +113,7 @@ class Steps(NamedTuple):
     gate: Matrix | None = None
     spans: Vector | None = None
     ramp: float = 1.0
+    selective: bool = False
     top: int | None = None
     persistent: tuple[Learned, ...] = ()
 

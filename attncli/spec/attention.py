@@ -1,9 +1,9 @@
 """One attention: its heads, and the choices that each head makes. Mirrored by attncli/nn/attention.py.
 
 The order of one attention is fixed: project, qk_norm, position's turn, score with its scale, length_temperature,
-soft_cap, position bias, talking_heads, mask with padding and documents, select, sink, normalizer in float32, span,
-cast, dropout, talking_heads, difference, times the values, context_norm, head_scale, gate, output. A key that is not
-written leaves its step out. `persistent` keys are seen under every mask.
+soft_cap, position bias, talking_heads, mask with padding and documents, key_dropout, selective, select, sink,
+normalizer in float32, span, cast, dropout, talking_heads, difference, times the values, context_norm, head_scale, gate,
+output. A key that is not written leaves its step out. `persistent` keys are seen under every mask.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ _BIASED = Written(bool, Maps)
 
 STEPS = (
     "kv_from", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap", "talking_heads",
-    "select", "sink", "span", "context_norm", "head_scale", "gate",
+    "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 
@@ -100,6 +100,11 @@ class MultiHead(Spec):
     talking_heads: Literal["none", "before", "after", "both"] = "none"
     """Mixes the heads: P S of the scores before the mask, P W of the weights after dropout, or both; P (h h) is
     learned and starts as the identity. Shazeer et al. 2020, arXiv:2003.02436."""
+    selective: Literal["none", "first_head"] = "none"
+    """first_head: the first head's scores, where they are positive, say which keys later queries need no more. All
+    scores become s - F, F_qk the sum of relu(s_pk) over the queries p before q that see k, k neither p itself nor the
+    first token of a text: no head has a parameter for it. In causal self-attention. Leviathan et al. 2024,
+    arXiv:2410.02703, section 3."""
     select: Select = All()
     sink: Literal["none", "learned", "zero"] = "none"
     """A logit of each head that takes its share and gives no value: learned and 0 at the start (gpt-oss, 2025), or
@@ -109,6 +114,10 @@ class MultiHead(Spec):
     """How far the attention reaches, beyond what the mask hides: a factor on the weights."""
     dropout: Annotated[Rate, Derived("the stack's")]
     """On the weights."""
+    key_dropout: Rate = 0.0
+    """While training, hides keys whole: r of the keys of a row, drawn anew in each step, from all queries, heads and
+    layers that hide alike, where r is drawn for each row between 0 and this. The first token of a text always stays,
+    and each token sees itself. Forgetful causal masking, Liu et al. 2022, arXiv:2210.13432, whose best is 0.15."""
     context_norm: Norm = NoNorm()
     """A norm of each head's mixture of values, with one gain for all heads."""
     head_scale: Literal["none", "learned"] = "none"
@@ -129,6 +138,7 @@ class MultiHead(Spec):
             "soft_cap": self.soft_cap is not None,
             f"position {self.position.kind}": whole,
             "talking_heads": self.talking_heads != "none",
+            "selective": self.selective != "none",
             "select": not isinstance(self.select, All),
             "span": not isinstance(self.span, NoSpan),
         }

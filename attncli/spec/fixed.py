@@ -25,7 +25,9 @@ class Fixed(Spec):
     length_temperature: ClassVar[NoTemperature] = NoTemperature()
     soft_cap: ClassVar[None] = None
     talking_heads: ClassVar[Literal["none"]] = "none"
+    selective: ClassVar[Literal["none"]] = "none"
     select: ClassVar[All] = All()
+    key_dropout: ClassVar[float] = 0.0
     sink: ClassVar[Literal["none"]] = "none"
     span: ClassVar[NoSpan] = NoSpan()
     head_scale: ClassVar[Literal["none"]] = "none"

@@ -35,6 +35,7 @@ COMPANY: dict[str, Tree] = {
     "deepnorm": {"norm_place": "post"}, "value_residual=first": {"encoder": {"layers": 2}},
     "attention.normalizer=queries":
         {"decoder": {"attention": {"normalizer": "softmax"}, "cross_attention": {"normalizer": "softmax"}}},
+    "attention.selective": {"encoder": {"attention": {"selective": "none"}}},
     "attention.span=predicted": {"decoder": {"attention": {"span": "none"}, "cross_attention": {"span": "none"}}},
     "of=backward": {"encoder": {"direction": "backward"}}, "state_and_cell": {"cell": "lstm"},
     "readout=state": {"decoder": {"input_feeding": "context"}}, "decoder.residual=add": {"decoder": {"layers": 2}},

@@ -9,7 +9,8 @@ RULES: dict[str, tuple[str, str]] = {
     "no-effect": (
         r"nothing reads this|no stack reads this|changes nothing|leaves no place for it|in a norm already|"
         r"the factor is 1 up to|every key would weigh the same|there is one layer|has no residual branch|"
-        r"compares no keys|are all of them|tokens away: it has|has no earlier values|has no other attention",
+        r"compares no keys|are all of them|no score would count|tokens away: it has|has no earlier values|"
+        r"has no other attention",
         "a key that nothing reads would do nothing",
     ),
     "fields-of-a-kind": (
@@ -54,8 +55,12 @@ RULES: dict[str, tuple[str, str]] = {
     "overflow": (r"would overflow", "a number beyond float32 is none"),
     "mixed-masks": (r"after they are mixed, a head has weights where", "heads that mix see what any of them sees"),
     "context-gate": (r"without cross_attention there is no context", "a context gate weighs a context (Tu 2017)"),
+    "marks": (
+        r"needed no more|what is marked is kept beside the keys",
+        "what earlier queries mark is told to later ones of the same text (Leviathan 2024)",
+    ),
     "signs": (
-        r"lowers the scores of far keys",
+        r"lowers the scores of far keys|a score far below 0 weighs much",
         "sizes of scores make signed weights, so that a decay would favour far keys (Lv 2024)",
     ),
     "looks-back": (r"looks back from the query", "decays and counts run from the query to earlier keys"),

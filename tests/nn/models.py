@@ -80,6 +80,7 @@ def transformer(
     mask: str = "full",
     heads: str = "{heads: 4, kv_heads: 2, d_head: 6}",
     steps: str = "{}",
+    own: str = "{}",
     absolute: str = "none",
     feedforward: str = "swiglu",
     norm: str = "layer_norm",
@@ -96,7 +97,7 @@ def transformer(
     cross = "full" if "document" in mask or "q_length" in mask or "causal" in mask else mask
     written = "softmax" if normalizer in catalogue.READERS_ONLY else normalizer
     ahead = parse(mask).causal(length=32) is not None
-    own = {"position": "none"} if "dynamic_ntk" in position else {}  # no writer may have it
+    added = read(own) | ({"position": "none"} if "dynamic_ntk" in position else {})  # no writer may have it
     model = {
         "d_model": 12,
         "max_length": 32,
@@ -113,7 +114,7 @@ def transformer(
         "decoder": {
             "layers": [{"repeat": layers, "share": share}] if share != "none" else layers,
             "order": read(order),
-            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)} | own,
+            "attention": {"mask": "causal" if ahead else mask, "normalizer": read(written)} | added,
             "cross_attention": {"mask": cross},
         },
     }
@@ -202,6 +203,8 @@ def transformers() -> dict[str, str]:
     found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
     found |= {f"kind {name}": transformer(heads=kind) for name, kind in catalogue.KINDS.items()}
     found |= {f"step {name}": transformer(steps=step, position="rotary") for name, step in catalogue.STEPS.items()}
+    for name, step in catalogue.CAUSAL_STEPS.items():
+        found[f"causal step {name}"] = transformer(own=step, position="rotary")
     for place in ("sandwich", "output"):
         found[f"{place} side by side"] = transformer(place=place, order="[[attention, feedforward], cross_attention]")
     found["none"] = transformer(norm="none", place="none")

@@ -22,6 +22,15 @@ SELF = {f"score {name}": {"score": kind} for name, kind in catalogue.SCORES.item
 SELF |= {f"normalizer {name}": {"normalizer": kind} for name, kind in catalogue.NORMALIZERS.items()}
 SELF |= {f"step {name}": {"steps": step, "heads": GROUPED} for name, step in catalogue.STEPS.items()}
 SELF |= {f"kind {name}": {"heads": kind} for name, kind in (catalogue.KINDS | catalogue.LATENTS).items()}
+SELF |= {
+    f"causal step {name}, {mask}": {"steps": step, "mask": mask, "heads": heads}
+    for name, step in catalogue.CAUSAL_STEPS.items()
+    for mask, heads in (
+        ("causal", GROUPED),
+        ("k < q", GROUPED),
+        ("causal & window(before=by_head(0, 1, 2, 3))", GROUPED),
+    )
+}
 CROSS = {name: given for name, given in SELF.items() if "span" not in name}
 SELF |= {f"masked step {name}": {"steps": step, "mask": "k < q"} for name, step in catalogue.STEPS.items()}
 SELF |= {f"mask {mask}": {"mask": mask} for mask in catalogue.MASKS}
@@ -89,8 +98,9 @@ def test_outputs_and_weights_are_those_of_the_reference(given, alone):
 def test_gradients_are_those_of_the_reference(given, alone, training):
     """Along a drawn direction of all weights and inputs at once, by central differences of the reference."""
     module = attention(**given).train(training)
-    if not module.normalizer.exact or (training and module.normalizer.random):
-        pytest.skip("test_normalizers holds what is no derivative, and what is drawn")
+    drawn = module.normalizer.random or module.key_dropout is not None
+    if not module.normalizer.exact or (training and drawn):
+        pytest.skip("test_normalizers and test_forgetful hold what is no derivative, and what is drawn")
     x, memory, view, reads, keys = inputs(module, given, alone)
     x, memory = x.requires_grad_(), memory.requires_grad_()
     weigh = [torch.randn(n, _width(module, memory), dtype=torch.float64) for n in reads]

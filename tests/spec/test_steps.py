@@ -22,9 +22,30 @@ REFUSED = {
     "{heads: 1, qk_norm: {kind: rms_norm, over: projection}}": "over: of one head the projection is the head",
     "{persistent: 4, score: {kind: location, max_length: 1024}}": "persistent: 'location' compares no keys",
     "{select: {kind: top, keys: 1024}}": "keys: no query sees more than 1024 keys, so the best 1024 are all of them",
+    "{select: {kind: top, keys: 3}, mask: causal & window(before=2)}": (
+        "keys: under 'causal & window(before=2)' no query sees more than 3 keys, so the best 3 are all of them"
+    ),
+    "{normalizer: {kind: budget, keys: 1024}}": (
+        "keys: no query sees more than 1024 keys, so a budget of 1024 pays each whole: no score would count"
+    ),
+    "{normalizer: {kind: budget, keys: 4}, persistent: 2, mask: causal & window(before=1)}": (
+        "keys: under 'causal & window(before=1)' no query sees more than 4 keys, so a budget of 4 pays each whole"
+    ),
+    "{normalizer: {kind: budget, keys: 3}, select: {kind: top, keys: 3}}": (
+        "keys: of the 3 keys that are selected, a budget of 3 pays each whole: no score would count"
+    ),
     "{kv_from: lender}": "kv_from: no layer before this one is named 'lender'",
     "{value_residual: first}": "value_residual: the only attention has no earlier values to mix in",
     "{span: {kind: adaptive, maximum: 2000}}": "maximum: no key of 'decoder' is 2000 tokens away: it has 1024",
+    "{selective: first_head, mask: causal | prefix}": (
+        "selective: tokens tell later ones which are needed no more, and 'causal | prefix' lets a query look ahead"
+    ),
+    "{selective: first_head, normalizer: {kind: sum, activation: square}}": (
+        "selective: under 'sum' a score far below 0 weighs much, and a key that is marked has one"
+    ),
+    "{selective: first_head, kernel: fused}": "kernel: the fused kernel has no selective",
+    "{selective: all}": "selective: ",
+    "{key_dropout: 1}": "key_dropout: ",
     "{soft_cap: 50, talking_heads: both, kernel: fused}": ("kernel: the fused kernel has no soft_cap or talking_heads"),
 }
 
@@ -54,5 +75,6 @@ def absent(record: type[MultiHead]) -> set[str]:
 
 def test_every_step_has_a_line_in_the_catalogue():
     assert absent(MultiHead) == set(STEPS)
-    alone = {key for line in catalogue.STEPS.values() for key in read(line)} - {"normalizer"}
+    lines = [*catalogue.STEPS.values(), *catalogue.CAUSAL_STEPS.values()]
+    alone = {key for line in lines for key in read(line)} - {"normalizer"}
     assert set(STEPS) == alone | {name.split(",")[0] for name in catalogue.BETWEEN}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from attncli.spec.attention import AnyAttention, Differential
 from attncli.spec.base import Fault
-from attncli.spec.normalizers import SEQUENTIAL
+from attncli.spec.normalizers import SEQUENTIAL, Budget
 from attncli.spec.norms import NoNorm
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import SEQUENTIAL as SEQUENTIAL_SCORES
@@ -22,14 +22,16 @@ RAW = ("scaled_dot", "dot", "cosine", "general", "biased_dot")
 """Scores that compare the keys as they are, or all heads alike, so that two attentions may read the same ones."""
 WALKING = ("forward", "monotonic", "queries")
 """Normalizers that look at more of a row than its scores: which key stands behind which, or the other queries."""
+MOST_COUNTED = 4096
+"""Tokens of the rows in which the keys that a query sees are counted."""
 NORMS = ("qk_norm", "v_norm", "context_norm")
 
 
 def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
     a = site.attention
-    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_pairs(a)]
-    for fault in (*found, *_length(site), *_select(site), *_span(site)):
+    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_pairs(a), *_selective(site)]
+    for fault in (*found, *_length(site), *_select(site), *_budget(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
     yield from _kernel(site)
 
@@ -89,11 +91,58 @@ def _borrowed(a: AnyAttention) -> Iterator[Fault]:
         yield Fault(("score",), rule, f"write a score of {listed(RAW)}")
 
 
+def _selective(site: Site) -> Iterator[Fault]:
+    a = site.attention
+    if a.selective == "none":
+        return
+    if site.source is not None:
+        rule = f"tokens tell later ones which of them are needed no more, and '{site.name}' reads '{site.source}'"
+        yield Fault(("selective",), rule, "leave selective out of cross_attention")
+    elif a.mask.causal(heads=a.heads) is not None:
+        rule = f"tokens tell later ones which are needed no more, and '{a.mask.text}' lets a query look ahead"
+        yield Fault(("selective",), rule, "write a causal mask, or leave selective out")
+    if a.kv_from is not None:
+        rule = f"what is marked is kept beside the keys, and keys are those of '{a.kv_from}'"
+        yield Fault(("selective",), rule, "leave kv_from or selective out")
+    if a.normalizer.kind == "signed" or getattr(a.normalizer, "activation", "") in ("absolute", "square"):
+        rule = f"under '{a.normalizer.kind}' a score far below 0 weighs much, and a key that is marked has one"
+        yield Fault(("selective",), rule, "write normalizer: softmax, or leave selective out")
+
+
 def _select(site: Site) -> Iterator[Fault]:
     select = site.attention.select
-    if isinstance(select, Top) and select.keys >= site.k_length:
-        rule = f"no query sees more than {site.k_length} keys, so the best {select.keys} are all of them"
-        yield Fault(("select", "keys"), rule, f"write less than {site.k_length}, or leave select out")
+    if isinstance(select, Top) and not _sees_more(site, select.keys):
+        rule = f"{_no_query(site, select.keys)}, so the best {select.keys} are all of them"
+        yield Fault(("select", "keys"), rule, "write fewer, or leave select out")
+
+
+def _budget(site: Site) -> Iterator[Fault]:
+    a = site.attention
+    if not isinstance(a.normalizer, Budget):
+        return
+    keys, fewer = a.normalizer.keys, "write fewer, or another normalizer"
+    if isinstance(a.select, Top) and a.select.keys + a.persistent <= keys:
+        rule = f"of the {a.select.keys + a.persistent} keys that are selected, a budget of {keys} pays each whole"
+        yield Fault(("normalizer", "keys"), f"{rule}: no score would count", fewer)
+    elif not _sees_more(site, keys - a.persistent):
+        rule = f"{_no_query(site, keys)}, so a budget of {keys} pays each whole: no score would count"
+        yield Fault(("normalizer", "keys"), rule, fewer)
+
+
+def _sees_more(site: Site, keys: int) -> bool:
+    """Whether some query sees more than so many keys; masks of long texts are taken to show all."""
+    mask = site.attention.mask
+    if keys >= site.k_length or max(site.q_length, site.k_length) > MOST_COUNTED:
+        return keys < site.k_length
+    heads = range(site.attention.heads if "h" in mask.names else 1)
+    return any(row.bit_count() > keys for head in heads for row in mask.rows(site.q_length, site.k_length, head))
+
+
+def _no_query(site: Site, keys: int) -> str:
+    most = f"more than {min(keys, site.k_length)} keys"
+    return (
+        f"no query sees {most}" if keys >= site.k_length else f"under '{site.attention.mask.text}' no query sees {most}"
+    )
 
 
 def _span(site: Site) -> Iterator[Fault]:
