@@ -44,7 +44,8 @@ def evaluate(
     """
     start = time.perf_counter()
     spans = isinstance(run.task, Tagging) and run.task.scheme == "bio"
-    wanted = chosen_metrics(run.task.kind, run.evaluate.metrics if metrics is None else metrics, spans=spans)
+    names, by = (run.evaluate.metrics, "evaluate.metrics") if metrics is None else (metrics, "--metric")
+    wanted = chosen_metrics(run.task.kind, names, spans=spans, by=by)
     count = len(rows) if limit is None else min(limit, len(rows))
     scoring = Scoring(model, codec, run, rows, count, wanted, progress)
     training = model.training

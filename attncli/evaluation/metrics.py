@@ -15,8 +15,9 @@ METRICS: dict[str, tuple[str, ...]] = {
 SPANS_ONLY = "span_f1"
 
 
-def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool) -> tuple[str, ...]:
-    """The metrics to compute: those wanted, else all of the task. `spans`: the tags of a tagging task are BIO.
+def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool, by: str) -> tuple[str, ...]:
+    """The metrics to compute: those wanted, else all of the task. `spans`: the tags of a tagging task are BIO; `by`: what
+    named them, the key or the option.
 
     Raises:
         InputError: there is no such metric for this task.
@@ -26,7 +27,7 @@ def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool) -> tuple[st
         if name not in known:
             near = get_close_matches(name, known, 1)
             raise InputError(
-                f"evaluate.metrics: {task} has no metric '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""),
+                f"{by}: {task} has no metric '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""),
                 help="write task.scheme: bio" if name == SPANS_ONLY and task == "tagging"
                 else f"its metrics are {', '.join(known)}",
             )  # fmt: skip

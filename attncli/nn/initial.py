@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from attncli.nn.attention import Attention
 from attncli.nn.differential import Difference
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5, Cope, Directions
@@ -50,7 +51,8 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
         for parameter, inputs, outputs in _matrices(module):
             if id(parameter) not in seen:
                 seen.add(id(parameter))
-                _draw(parameter, init, inputs=inputs, outputs=outputs)
+                wide = isinstance(init, spec.T5) and isinstance(module, nn.Embedding)
+                _draw(parameter, init, inputs=1 if wide else inputs, outputs=outputs)
         # the children come later in named_modules: what is set here is not drawn again
         if isinstance(module, Branch):
             for linear, factor in _scaled(module, init, depth):
@@ -58,6 +60,11 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
                     seen.add(id(linear.weight))
                     _draw(linear.weight, init, inputs=linear.in_features, outputs=linear.out_features)
                     linear.weight.mul_(factor)
+        if isinstance(init, spec.T5):
+            for weight, spread in _of_t5(module):
+                if id(weight) not in seen:
+                    seen.add(id(weight))
+                    nn.init.normal_(weight, std=spread)
         if isinstance(module, Difference):
             for vectors in (module.query, module.key):
                 nn.init.normal_(vectors, std=module.START_SPREAD)
@@ -75,6 +82,13 @@ def _scaled(branch: Branch, init: spec.Init, depth: int) -> Iterator[tuple[nn.Li
         yield from ((each, branch.beta) for each in _linears(branch.body, names))
     elif getattr(init, "residual", "plain") == "by_depth":
         yield from ((each, (2 * depth) ** -0.5) for each in _linears(branch.body, ("output",)))
+
+
+def _of_t5(module: nn.Module) -> Iterator[tuple[Tensor, float]]:
+    """The maps of an attention's queries, which its children would otherwise draw, with their spread."""
+    if isinstance(module, Attention) and isinstance(module.query, nn.Linear):
+        d_head = module.query.out_features // module.maps
+        yield module.query.weight, (module.query.in_features * d_head) ** -0.5
 
 
 def _linears(body: nn.Module, names: tuple[str, ...]) -> Iterator[nn.Linear]:
@@ -110,6 +124,8 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
 
 def _draw(weight: Tensor, init: spec.Init, *, inputs: int, outputs: int) -> None:
     match init:
+        case spec.T5():
+            nn.init.normal_(weight, std=inputs**-0.5)
         case spec.FanIn():
             nn.init.normal_(weight, std=init.gain * inputs**-0.5)
         case spec.Normal():

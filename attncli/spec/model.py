@@ -38,7 +38,17 @@ class Uniform(Spec):
     bound: Positive
 
 
-Init = Annotated[FanIn | Normal | XavierUniform | Uniform, Kinds("init")]
+class T5(Spec):
+    """Matrices from N(0, 1 / inputs), maps of queries from N(0, 1 / (inputs d_head)), embeddings from N(0, 1).
+
+    Raffel et al. 2020, arXiv:1910.10683, in the released code: the score `dot` divides by nothing, so its queries begin
+    smaller. Tables of distances begin at 0, as everywhere here.
+    """
+
+    kind: Literal["t5"] = "t5"
+
+
+Init = Annotated[FanIn | Normal | XavierUniform | Uniform | T5, Kinds("init")]
 Stack = Annotated[Transformer | Recurrent, Kinds("stack")]
 
 

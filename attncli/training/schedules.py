@@ -65,6 +65,9 @@ class Pace:
 def factor(schedule: spec.Schedule, pace: Pace, at: float) -> float:
     """The share of the peak rate at `at`, the number of the step (1 is the first) or the minutes passed."""
     match schedule:
+        case spec.StepDecay():
+            done = at - pace.unit - pace.span(schedule.start)
+            return 1.0 if done < 0 else schedule.factor ** (1 + done // pace.span(schedule.every))
         case spec.OneCycle():
             return _one_cycle(schedule, (at - pace.unit) / pace.end)
         case _:

@@ -131,3 +131,15 @@ def test_no_parameter_keeps_what_the_memory_held(score, monkeypatch):
     body = f"d_model: 12, max_length: 32, {attention}, encoder: {{layers: 1}}, decoder: {{layers: 1}}"
     assert all(parameter.isfinite().all() for parameter in first(body, "fan_in").parameters())
     monkeypatch.undo()
+
+
+def test_t5_begins_with_small_queries_and_wide_embeddings():
+    found = dict(first(BODY.replace("score: general", "score: dot"), "t5").named_parameters())
+    attention = "encoder.layers.0.attention.body"
+    assert found["encoder.input.embedding.weight"].std().item() == pytest.approx(1, rel=0.03)
+    for name, spread in {"query": (96 * 24) ** -0.5, "key": 96**-0.5, "value": 96**-0.5, "output": 96**-0.5}.items():
+        assert found[f"{attention}.{name}.weight"].std().item() == pytest.approx(spread, rel=0.05), name
+    assert found["encoder.layers.0.feedforward.body.output.weight"].std().item() == pytest.approx(128**-0.5, rel=0.03)
+    assert found["decoder.layers.0.cross_attention.body.query.weight"].std().item() == pytest.approx(
+        (96 * 24) ** -0.5, rel=0.05
+    )

@@ -55,6 +55,14 @@ def test_constant_stays_and_may_warm_up():
     assert rates(spec.Constant(warmup=Time(2, "steps")))[:3] == [0.5, 1.0, 1.0]
 
 
+def test_steps_halve_the_rate_after_each_epoch_from_the_start_on():
+    schedule = spec.StepDecay(start=Time(20, "percent"), every=Time(10, "steps"), factor=0.5)
+    found = rates(schedule)
+    assert found == [1.0] * 20 + [2.0 ** -(1 + step // 10) for step in range(80)]
+    epochs = spec.StepDecay(start=Time(1, "epochs"), every=Time(1, "epochs"), factor=0.1)
+    assert [factor(epochs, EPOCHS, at) for at in (7.0, 8.0, 14.0, 15.0)] == pytest.approx([1, 0.1, 0.1, 0.01])
+
+
 def test_one_cycle_starts_low_peaks_once_and_ends_near_zero():
     found = rates(spec.OneCycle(rise=0.3, start=0.04))
     assert found[0] == pytest.approx(0.04)

@@ -47,6 +47,13 @@ def _norms(a: AnyAttention) -> Iterator[Fault]:
         norm = getattr(a, key)
         if norm.kind not in VECTOR_NORMS:
             yield Fault((key,), f"'{norm.kind}' measures over places, and a head has one vector at each", "rms_norm")
+    if not isinstance(a.qk_norm, NoNorm) and a.qk_norm.over == "head" and a.d_head == 1:
+        if a.qk_norm.kind == "layer_norm":
+            rule = "a head of one number is its own mean, so the norm leaves nothing of it"
+            yield Fault(("qk_norm",), rule, "write a larger d_head, or over: projection")
+        elif a.score.kind == "cosine":
+            rule = "a norm of one number leaves its sign, and so does cosine"
+            yield Fault(("qk_norm",), rule, "write a larger d_head, or leave it out")
     if not isinstance(a.qk_norm, NoNorm) and a.qk_norm.over == "projection" and a.heads == a.kv_heads == 1:
         yield Fault(("qk_norm", "over"), "of one head the projection is the head", "leave over out")
 
