@@ -76,7 +76,7 @@ class LoadedRun:
         if on_long is not None and spec.data is not None:
             spec = spec.model_copy(update={"data": spec.data.model_copy(update={"on_long": on_long})})
         codec = Codec(spec, self.codec.vocabularies, self.codec.labels)
-        decoding = self._decoding(flags, "seq2seq", "language_model")
+        decoding = self._decoding(flags, "seq2seq", "denoising", "language_model")
         seed = spec.seed if flags.seed is None else flags.seed
         return Answering(self.model, codec, spec, decoder(self.model, codec, spec, decoding, seed=seed))
 

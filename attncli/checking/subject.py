@@ -12,7 +12,7 @@ from attncli.nn.norms import ScaleNorm
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import Sizes, sizes_of
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Rewriting, Tagging
 from attncli.spec.tokenizer import SPECIALS
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
@@ -41,7 +41,7 @@ class Subject:
     @property
     def writes(self) -> bool:
         """Whether the model predicts the tokens that it reads, one after the other."""
-        return isinstance(self.run.task, (Seq2seq, LanguageModel))
+        return isinstance(self.run.task, (Rewriting, LanguageModel))
 
     @property
     def written(self) -> str:
@@ -129,7 +129,7 @@ def _labels(run: Run, sizes: Sizes, rows: Rows, generator: torch.Generator) -> l
             return [_ids(1, sizes.labels or 2, generator) for _ in LENGTHS]
         case Tagging():
             return [_ids(len(row), sizes.labels or 2, generator) for row in rows[written]]
-        case Seq2seq() | LanguageModel():
+        case Rewriting() | LanguageModel():
             return [[*row[1:], *_ids(1, sizes.vocabularies[written], generator)] for row in rows[written]]
         case MaskedLanguageModel():
             return [[token if at % 2 else IGNORE for at, token in enumerate(row)] for row in rows[written]]

@@ -114,9 +114,10 @@ def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str
     if how is None:
         return [inspector.forced(row, place=place)]
     from attncli.decoding import decode
+    from attncli.spec.tasks import REWRITING
 
     run = inspector.run
-    vocabulary = inspector.codec.vocabularies["target" if run.task.kind == "seq2seq" else "text"]
+    vocabulary = inspector.codec.vocabularies["target" if run.task.kind in REWRITING else "text"]
 
     def search(batch: "Batch", tap: "Tap") -> "list[list[Hypothesis]]":
         return decode(

@@ -88,7 +88,7 @@ def _metrics(run: "Run") -> "Evaluate | None":
     Writing texts out takes long, so these are those of the first rows, written greedily. Where early stopping goes by
     one of them, all rows are written, as the spec's decoding says.
     """
-    from attncli.spec.tasks import LanguageModel, Seq2seq
+    from attncli.spec.tasks import LanguageModel, Rewriting
     from attncli.spec.training import Greedy
 
     early = run.train.early_stopping
@@ -96,7 +96,7 @@ def _metrics(run: "Run") -> "Evaluate | None":
     wanted = [name for name in run.evaluate.metrics if name not in _ALWAYS]
     if not wanted or (isinstance(run.task, LanguageModel) and not decisive):
         return None
-    sampled = isinstance(run.task, Seq2seq) and not decisive
+    sampled = isinstance(run.task, Rewriting) and not decisive
 
     def scores(model: "Model", codec: "Codec", rows: "Rows") -> dict[str, float]:
         from attncli.decoding import decoder

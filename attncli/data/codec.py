@@ -21,8 +21,8 @@ from attncli.errors import DataError, InputError
 from attncli.spec.fields import PROMPTED, prompted
 from attncli.spec.outputs import Adaptive, PointerGenerator
 from attncli.spec.run import Run
-from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Tagging
+from attncli.spec.sizes import Sizes, spans_of
+from attncli.spec.tasks import FIELDS, Classification, Denoising, LanguageModel, MaskedLanguageModel, Tagging
 from attncli.spec.tokenizer import Words
 from attncli.streams import IGNORE, Batch
 
@@ -73,6 +73,8 @@ class Codec:
 
         def texts(fields: Sequence[str]) -> Callable[[], Iterable[str]]:
             columns = PROMPTED if prompted(run.task, run.data) else fields  # both are one text
+            if isinstance(run.task, Denoising):
+                columns = FIELDS[run.task.kind]
             return lambda: (row[field] for row in rows for field in columns)
 
         found = {
@@ -80,7 +82,7 @@ class Codec:
             for field in own
         }
         if shared:
-            found |= dict.fromkeys(shared, train_vocabulary(run.tokenizer, texts(shared)))
+            found |= dict.fromkeys(shared, train_vocabulary(run.tokenizer, texts(shared), spans=spans_of(run)))
         return Codec(run, {field: found[field] for field in token_fields(run)}, find_labels(run.task, rows))
 
     @staticmethod
@@ -142,6 +144,9 @@ class Codec:
             ids = {field: [pair[field == "target"] for pair in both] for field in known}
         else:
             ids = {field: self.vocabularies[field].encode_many([row[field] for row in rows]) for field in known}
+        if isinstance(self.run.task, Denoising) and "text" in rows[0]:
+            whole = self.vocabularies["source"].encode_many([row["text"] for row in rows])
+            known, ids = ["source", "target"], {"source": whole, "target": whole}
         found = [
             self._fitted({field: ids[field][number] for field in known}, row.get("label"))
             for number, row in enumerate(rows)
@@ -185,7 +190,7 @@ class Codec:
     def _fitted(self, fields: dict[str, list[int]], label: str | None) -> Example | Fault:
         """Apply `data.on_long`, and look the label up."""
         task = self.run.task
-        if not isinstance(task, LanguageModel | MaskedLanguageModel):
+        if not isinstance(task, LanguageModel | MaskedLanguageModel | Denoising):
             for field, ids in fields.items():
                 room = self.limits[field] - ADDED[task.kind][field]
                 if len(ids) > room:

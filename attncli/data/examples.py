@@ -5,6 +5,7 @@ What a batch holds (BOS, EOS as ids; IGNORE where nothing is predicted):
     seq2seq                source = ids EOS      target = BOS ids      labels = ids EOS
     language_model         text = BOS ids        labels = ids EOS
     masked_language_model  text = BOS ids EOS, with noise              labels = the ids that noise hit
+    denoising              source = what noise left EOS   target = BOS what is written   labels = what is written EOS
     classification         text = BOS ids EOS    labels = the class (b 1)
     tagging                text = ids            labels = a tag on the first piece of each word
 
@@ -16,15 +17,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as with_default
 
+import numpy as np
 import torch
 
 from attncli.data.carried import FRAME, NOWHERE, Carried
 from attncli.data.labels import FIELD
-from attncli.data.noise import corrupt
+from attncli.data.noise import corrupt, taken_away
 from attncli.data.ragged import Ragged
+from attncli.data.tokenizers import span_name
 from attncli.data.vocabulary import Vocabulary
 from attncli.spec.run import Run
-from attncli.spec.tasks import FIELDS, LanguageModel, MaskedLanguageModel, Seq2seq, Task
+from attncli.spec.sizes import spans_of
+from attncli.spec.tasks import (
+    FIELDS,
+    Denoising,
+    Infill,
+    LanguageModel,
+    MaskedLanguageModel,
+    Rewriting,
+    Sentinels,
+    Task,
+)
 from attncli.streams import IGNORE, Batch, Stream
 
 
@@ -51,6 +64,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "seq2seq": {"source": ("eos",), "target": ("bos", "eos")},
     "language_model": {"text": ("bos", "eos")},
     "masked_language_model": {"text": ("bos", "eos", "mask")},
+    "denoising": {"source": ("eos", "mask"), "target": ("bos", "eos")},
     "classification": {"text": ("bos", "eos")},
     "tagging": {"text": ()},
 }
@@ -60,6 +74,7 @@ ADDED: dict[str, dict[str, int]] = {
     "seq2seq": {"source": 1, "target": 1},
     "language_model": {"text": 1},
     "masked_language_model": {"text": 2},
+    "denoising": {"source": 1, "target": 1},
     "classification": {"text": 2},
     "tagging": {"text": 0},
 }
@@ -67,26 +82,32 @@ ADDED: dict[str, dict[str, int]] = {
 
 
 def token_fields(run: Run) -> tuple[str, ...]:
-    """The fields of the task that become tokens."""
+    """The streams of the task that become tokens."""
+    if isinstance(run.task, Denoising):
+        return ("source", "target")
     return tuple(field for field in FIELDS[run.task.kind] if field != FIELD.get(run.task.kind))
 
 
 def cut(task: Task, example: Example, limit: int) -> list[Example]:
     """The chunks of at most `limit` places of a text of a language model; any other example is its own only one."""
+    if isinstance(task, Denoising):
+        whole, room = example.fields["source"], limit - 1
+        chunks = [whole[start : start + room] for start in range(0, max(1, len(whole)), room)]
+        return [Example({"source": part, "target": part}, length=2 * (len(part) + 1)) for part in chunks]
     if not isinstance(task, LanguageModel | MaskedLanguageModel) or example.length <= limit:
         return [example]
     ids = example.fields["text"]
     if isinstance(task, MaskedLanguageModel):
         parts = [slice(start, start + limit - 2) for start in range(0, len(ids), limit - 2)]
         return [_part(example, part) for part in parts]
-    chunks = []
+    found = []
     for start in range(0, len(ids) + 1, limit):  # the places start to stop of BOS ids, which predict those of ids EOS
         stop = min(start + limit, len(ids) + 1)
         before = ids[start - 1] if start else None
         after = ids[stop - 1] if stop <= len(ids) else None
         part = {"text": ids[start : stop - 1]}
-        chunks.append(Example(part, (), stop - start, before, after, numbers=example.numbers))
-    return chunks
+        found.append(Example(part, (), stop - start, before, after, numbers=example.numbers))
+    return found
 
 
 def _part(example: Example, part: slice) -> Example:
@@ -95,14 +116,30 @@ def _part(example: Example, part: slice) -> Example:
     return Example({"text": ids}, length=len(ids) + 2, carried=carried, numbers=example.numbers)
 
 
+STOPS = (".", "!", "?", "。", "！", "？")
+"""With what a token ends that ends a sentence."""
+
+
+def _permutes(task: Denoising) -> bool:
+    return isinstance(task.corruption, Infill) and task.corruption.permute == "sentences"
+
+
 class Collator:
     """Lays examples of one task under each other."""
 
     def __init__(self, run: Run, vocabularies: Mapping[str, Vocabulary]) -> None:
         task = run.task
         self.task, self.vocabularies, self.carried = task, vocabularies, Carried(run)
+        self.spans: list[int] = []
+        """The ids that stand for spans, of a denoiser that has them."""
         for field, roles in ROLES[task.kind].items():
             vocabularies[field].require(roles, field=field)
+        if isinstance(task, Denoising):
+            vocabulary = vocabularies["source"]
+            names = (span_name(number) for number in range(spans_of(run)))
+            self.spans = [token for name in names if (token := vocabulary.tokenizer.token_to_id(name)) is not None]
+            pieces = vocabulary.pieces(range(vocabulary.size)) if _permutes(task) else []
+            self._ends = frozenset(number for number, piece in enumerate(pieces) if piece.endswith(STOPS))
         if isinstance(task, MaskedLanguageModel):
             special, size = vocabularies["text"].specials, vocabularies["text"].size
             self._special = torch.tensor(sorted(special))
@@ -126,7 +163,11 @@ class Collator:
         return IGNORE if name == "labels" else max(self.vocabularies[name].pad, 0)
 
     def widths(self, example: Example) -> tuple[int, ...]:
-        """The places that each field of an example fills in the inputs of a batch."""
+        """The places that each field of an example fills in the inputs of a batch; noise may fill fewer."""
+        if isinstance(self.task, Denoising) and isinstance(self.task.corruption, Sentinels):
+            length = len(example.fields["source"])
+            lost, spans = self.task.corruption.spans(length)
+            return length - lost + spans + 1, lost + spans + 1
         return tuple(len(ids) + ADDED[self.task.kind][field] for field, ids in example.fields.items())
 
     def lay(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
@@ -138,10 +179,12 @@ class Collator:
         return batch
 
     def _laid(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
+        if isinstance(self.task, Denoising) and noise is not None:
+            fields = self._noisy(fields["source"], self.task.corruption, noise)
         streams = {field: self.pad(field) for field in self.vocabularies if field in fields}
         match self.task:
-            case Seq2seq() | LanguageModel():
-                written = "target" if isinstance(self.task, Seq2seq) else "text"
+            case Rewriting() | LanguageModel():
+                written = "target" if isinstance(self.task, Rewriting) else "text"
                 batch = {field: fields[field].stream(pad=pad) for field, pad in streams.items() if field != written}
                 if written in fields:
                     batch[written] = fields[written].trimmed(last=1).stream(pad=streams[written])
@@ -152,6 +195,19 @@ class Collator:
             case _:
                 batch = {"text": fields["text"].stream(pad=streams["text"])}
                 return batch if labels is None else batch | {"labels": labels.stream(pad=IGNORE)}
+
+    def _noisy(self, source: Ragged, corruption: Infill | Sentinels, noise: torch.Generator) -> dict[str, Ragged]:
+        """Framed fields of texts (ids EOS) with spans taken away."""
+        random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=noise)))
+        vocabulary = self.vocabularies["source"]
+        read, written = [], []
+        for row in range(len(source)):
+            left, target = taken_away(
+                source.row(row)[:-1], corruption, mask=vocabulary.mask, spans=self.spans, ends=self._ends, random=random
+            )
+            read.append([*left, vocabulary.eos])
+            written.append([vocabulary.bos, *target, vocabulary.eos])
+        return {"source": Ragged.of(read), "target": Ragged.of(written)}
 
     def _hidden(self, text: Stream, rate: float, noise: torch.Generator) -> Batch:
         mask = self.vocabularies["text"].mask

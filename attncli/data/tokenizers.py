@@ -37,9 +37,14 @@ WORDS = rf"[{CJK}]| ?(?:(?![{CJK}])\w)+| ?[^\w\s]|\s"
 
 
 def train_vocabulary(
-    kind: spec.Tokenizer, texts: Callable[[], Iterable[str]], *, where: str = "tokenizer"
+    kind: spec.Tokenizer, texts: Callable[[], Iterable[str]], *, where: str = "tokenizer", spans: int = 0
 ) -> Vocabulary:
-    """The vocabulary of a spec, trained on texts where its kind is trained; `where` names it in errors."""
+    """The vocabulary of a spec, trained on texts where its kind is trained; `where` names it in errors.
+
+    The last `spans` ids are [SPAN0], [SPAN1], … of a task that takes spans away.
+    """
+    if spans:
+        return _with_spans(kind, texts, where, spans)
     match kind:
         case spec.TokenizerFile():
             return Vocabulary(_from_file(kind.path, where))
@@ -51,6 +56,27 @@ def train_vocabulary(
             return Vocabulary(_trained(kind, texts(), where))
         case _:
             assert_never(kind)
+
+
+def _with_spans(kind: spec.Tokenizer, texts: Callable[[], Iterable[str]], where: str, spans: int) -> Vocabulary:
+    names = [span_name(number) for number in range(spans)]
+    if isinstance(kind, spec.TokenizerFile):
+        found = train_vocabulary(kind, texts, where=where)
+        missing = [name for name in names if found.tokenizer.token_to_id(name) is None]
+        if missing:
+            rule = f"{where}: '{kind.path}' has no token {missing[0]}, which stands for a span"
+            raise DataError(rule, help=f"add {spans} special tokens from {names[0]} on, or write corruption: infill")
+        return found
+    if not isinstance(kind, spec.Bytes):
+        kind = kind.model_copy(update={"vocabulary": kind.vocabulary - spans})
+    tokenizer = train_vocabulary(kind, texts, where=where).tokenizer
+    tokenizer.add_special_tokens(names)
+    return Vocabulary(tokenizer)
+
+
+def span_name(number: int) -> str:
+    """The token that stands for a span."""
+    return f"[SPAN{number}]"
 
 
 def _from_file(path: str, where: str) -> "Tokenizer":

@@ -13,7 +13,7 @@ from attncli.decoding.writing import Hypothesis, Signs
 from attncli.nn.model import Model
 from attncli.nn.view import Tap
 from attncli.spec.run import Run
-from attncli.spec.tasks import Seq2seq
+from attncli.spec.tasks import Rewriting
 from attncli.spec.training import Beam, Decoding, Greedy, Sample
 from attncli.streams import Batch
 
@@ -68,7 +68,7 @@ def decode(
 
 def decoder(model: Model, codec: Codec, run: Run, decoding: Decoding | None = None, *, seed: int = 0) -> Decoder:
     """`decode` with the ids and the lengths of one run and, where no decoding is given, that of its spec."""
-    vocabulary = codec.vocabularies["target" if isinstance(run.task, Seq2seq) else "text"]
+    vocabulary = codec.vocabularies["target" if isinstance(run.task, Rewriting) else "text"]
     chosen = run.evaluate.decoding if decoding is None else decoding
     max_length = run.model.stacks[run.task.stack].max_length
 

@@ -17,7 +17,7 @@ from attncli.evaluation.report import Report
 from attncli.evaluation.tokens import Decode, score_language, score_masked, score_translations
 from attncli.nn.model import Model
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import Classification, Denoising, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
 
 __all__ = ["METRICS", "Decode", "Report", "evaluate"]
 
@@ -66,7 +66,7 @@ def _scored(scoring: Scoring, decode: Decode) -> Report:
             return score_translations(scoring, decode)
         case LanguageModel():
             return score_language(scoring)
-        case MaskedLanguageModel():
+        case MaskedLanguageModel() | Denoising():
             return score_masked(scoring)
         case Classification():
             return score_classes(scoring)

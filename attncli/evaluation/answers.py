@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, assert_never
 
 import torch
@@ -13,7 +13,16 @@ from attncli.evaluation.gaps import fill, gapped
 from attncli.evaluation.reading import by_length
 from attncli.nn.model import Model
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import (
+    Classification,
+    Denoising,
+    LanguageModel,
+    MaskedLanguageModel,
+    Rewriting,
+    Sentinels,
+    Seq2seq,
+    Tagging,
+)
 from attncli.streams import IGNORE, Batch
 
 SHOWN = 10
@@ -92,6 +101,8 @@ class Answering:
         match self.run.task:
             case Seq2seq():
                 return self.codec.encode_many([{"source": text} for text in texts])
+            case Denoising():
+                return [self._spanned(text) for text in texts]
             case Classification():
                 return self.codec.encode_many([{"text": text} for text in texts])
             case Tagging():  # any tag will do: where the labels have one, a word begins
@@ -113,6 +124,20 @@ class Answering:
             return Fault("there is no [MASK] in the text", "write [MASK] where a token is missing")
         return found
 
+    def _spanned(self, text: str) -> Example | Fault:
+        """A text as a denoiser reads it: each [MASK] is a span that is missing."""
+        vocabulary, spans = self.codec.vocabularies["source"], self.codec.collator.spans
+        ids = gapped(text, vocabulary, self.run.tokenizer_of("source"))
+        if isinstance(self.run.task, Denoising) and isinstance(self.run.task.corruption, Sentinels):
+            gaps = [place for place, token in enumerate(ids) if token == vocabulary.mask]
+            if len(gaps) > len(spans):
+                rule = f"{len(gaps)} spans are missing, and there are tokens for {len(spans)}"
+                return Fault(rule, "write fewer [MASK]")
+            for place, span in zip(gaps, spans, strict=False):
+                ids[place] = span
+        found = self._limited(ids, 1, keep_end=False)
+        return replace(found, fields={"source": found.fields["text"]}) if isinstance(found, Example) else found
+
     def _limited(self, ids: list[int], added: int, *, keep_end: bool) -> Example | Fault:
         """A prompt keeps its end, half a window of it, so that there is room to write; other texts their beginning."""
         stack = self.run.task.stack
@@ -131,7 +156,7 @@ class Answering:
         device = next(self.model.parameters()).device
         batch = {name: stream.to(device) for name, stream in self.codec.collate(examples).items()}
         match self.run.task:
-            case Seq2seq():
+            case Seq2seq() | Denoising():
                 found = self.write(batch, numbers=numbers)
                 return [self._text(text, written, []) for text, written in zip(texts, found, strict=True)]
             case LanguageModel():
@@ -152,7 +177,7 @@ class Answering:
                 assert_never(self.run.task)
 
     def _text(self, text: str, found: Sequence[Written], prompt: list[int]) -> Answer:
-        field = "target" if isinstance(self.run.task, Seq2seq) else "text"
+        field = "target" if isinstance(self.run.task, Rewriting) else "text"
         texts = [self.codec.decode(field, prompt + one.tokens, text) for one in found]
         hypotheses = [
             {

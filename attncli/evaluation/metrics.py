@@ -9,6 +9,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "seq2seq": ("bleu", "chrf", "exact_match", "token_accuracy", "perplexity"),
     "language_model": ("perplexity", "bits_per_byte", "token_accuracy"),
     "masked_language_model": ("token_accuracy", "perplexity"),
+    "denoising": ("token_accuracy", "perplexity"),
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }
@@ -16,8 +17,9 @@ SPANS_ONLY = "span_f1"
 
 
 def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool, by: str) -> tuple[str, ...]:
-    """The metrics to compute: those wanted, else all of the task. `spans`: the tags of a tagging task are BIO; `by`: what
-    named them, the key or the option.
+    """The metrics to compute: those wanted, else all of the task.
+
+    spans: the tags of a tagging task are BIO; by: what named them, the key or the option.
 
     Raises:
         InputError: there is no such metric for this task.

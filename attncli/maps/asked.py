@@ -7,6 +7,7 @@ from attncli.data.rows import Row
 from attncli.errors import InputError
 from attncli.spec.fields import asked
 from attncli.spec.run import Run
+from attncli.spec.tasks import REWRITING
 from attncli.spec.training import Beam, Decoding, Greedy
 
 Place = str
@@ -55,7 +56,7 @@ def decoding_of(
     task = run.task.kind
     if generate is not None and task != "language_model":
         raise InputError(f"--generate: a {task} model continues no text", help="leave it out")
-    writes = generate is not None or (task == "seq2seq" and not targets)
+    writes = generate is not None or (task in REWRITING and not targets)
     if writes and decoding == "forced":
         way = "leave --generate out" if generate is not None else "give --target, what it is made to write"
         raise InputError("--decoding forced: nothing is given that it should write", help=way)

@@ -24,7 +24,7 @@ from attncli.maps.record import Sample
 from attncli.nn.model import Model
 from attncli.nn.view import Tap
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, LanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import Classification, Denoising, LanguageModel, Seq2seq, Tagging
 from attncli.streams import IGNORE, Batch
 
 Search = Callable[[Batch, Tap], Sequence[Sequence[Hypothesis]]]
@@ -117,7 +117,7 @@ class Inspector:
 
 def _written(run: Run) -> str | None:
     """The field that the model writes."""
-    return {Seq2seq: "target", LanguageModel: "text"}.get(type(run.task))
+    return {Seq2seq: "target", Denoising: "target", LanguageModel: "text"}.get(type(run.task))
 
 
 def _log_probability(logits: Tensor, batch: Batch) -> float | None:

@@ -25,7 +25,7 @@ from attncli.spec.outputs import PointerGenerator
 from attncli.spec.recurrent import Both, Recurrent
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Seq2seq
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Rewriting
 from attncli.streams import Batch, Stream
 
 Stack = Transformer | Encoder | Decoder
@@ -159,7 +159,7 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
     points = isinstance(output, PointerGenerator)
     for name, stack in run.model.stacks.items():
         vocabulary = sizes.vocabularies[stack.input.field]
-        writes = name == run.task.stack and isinstance(run.task, (Seq2seq, LanguageModel))
+        writes = name == run.task.stack and isinstance(run.task, (Rewriting, LanguageModel))
         if isinstance(stack, Recurrent):
             stacks[name] = build_recurrent(
                 name, stack, vocabulary=vocabulary, widths=widths, writes=writes, points=writes and points
@@ -211,6 +211,6 @@ def _tie(model: Model, run: Run) -> None:
         first = next(iter(model.stacks.values()))
         for stack in model.stacks.values():
             stack.input.embedding.weight = first.input.embedding.weight
-    if ties in ("output", "all") and isinstance(run.task, (Seq2seq, LanguageModel, MaskedLanguageModel)):
+    if ties in ("output", "all") and isinstance(run.task, (Rewriting, LanguageModel, MaskedLanguageModel)):
         assert isinstance(model.head, TokenHead)
         model.head.output.weight = writer.input.embedding.weight

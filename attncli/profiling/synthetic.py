@@ -6,7 +6,7 @@ from attncli.errors import InputError
 from attncli.profiling.flops import Phase, Scene, predicted
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Rewriting, Tagging
 from attncli.spec.tokenizer import SPECIALS
 from attncli.spec.training import SequenceBatch
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
@@ -28,7 +28,7 @@ def scene_of(run: Run, *, batch: int | None, length: int | None, phase: Phase) -
                 f"--length {length}: {short} has max_length {lengths[short]}",
                 help=f"write at most {lengths[short]}, or -o model.{short}.max_length={length}",
             )
-    if phase == "decode" and not isinstance(run.task, (Seq2seq, LanguageModel)):
+    if phase == "decode" and not isinstance(run.task, (Rewriting, LanguageModel)):
         raise InputError(
             f"--phase decode: the task {run.task.kind} writes no tokens", help="profile --phase forward or train"
         )

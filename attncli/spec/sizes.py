@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, Tagging
+from attncli.spec.tasks import Classification, Sentinels, Tagging
 from attncli.spec.tokenizer import BYTE_VOCABULARY, Bytes, TokenizerFile
 
 
@@ -17,13 +17,20 @@ class Sizes:
     """What of this is a stand-in (`source`, `label`, …), because only the data can tell."""
 
 
+def spans_of(run: Run) -> int:
+    """Ids that stand for spans taken away: as many as the longest text may lose; 0 in other tasks."""
+    corruption = getattr(run.task, "corruption", None)
+    longest = min((stack.max_length for stack in run.model.stacks.values()), default=1) - 1
+    return corruption.spans(longest)[1] if isinstance(corruption, Sentinels) else 0
+
+
 def sizes_of(run: Run, fields: tuple[str, ...]) -> Sizes:
     """The sizes that the spec alone gives for the token fields named."""
     vocabularies, unknown = {}, set()
     for field in fields:
         match run.tokenizer_of(field):
             case Bytes():
-                vocabularies[field] = BYTE_VOCABULARY
+                vocabularies[field] = BYTE_VOCABULARY + spans_of(run)
             case TokenizerFile():
                 vocabularies[field] = 8000
                 unknown.add(field)

@@ -58,12 +58,60 @@ class _Task(Spec):
     """The stack whose states feed the head."""
 
 
-class Seq2seq(_Task):
+class Rewriting(_Task):
+    """What a decoder writes that reads an encoder."""
+
+    output: Output = Linear()
+    label_smoothing: Rate = 0.1
+
+
+class Seq2seq(Rewriting):
     """Write `target` token by token, reading `source`. Sutskever et al. 2014, arXiv:1409.3215."""
 
     kind: Literal["seq2seq"] = "seq2seq"
-    output: Output = Linear()
-    label_smoothing: Rate = 0.1
+
+
+class _Corruption(Spec):
+    rate: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.15
+    """Share of the tokens that are taken away."""
+    mean_span: Annotated[float, Field(ge=1, strict=True)] = 3.0
+    """Tokens of a span, in the mean."""
+
+
+class Infill(_Corruption):
+    """Each span becomes one mask token, and the whole text is written. Lewis et al. 2020 (BART), arXiv:1910.13461.
+
+    Lengths of spans are drawn from a Poisson distribution; a span of none is a mask where nothing is missing. BART has
+    rate 0.3 and permute: sentences.
+    """
+
+    kind: Literal["infill"] = "infill"
+    permute: Literal["none", "sentences"] = "none"
+    """`sentences` reads them in an order drawn anew; one ends with a token that ends in a full stop, ! or ?."""
+
+
+class Sentinels(_Corruption):
+    """Each span becomes a token of its own, [SPAN0], [SPAN1], …, and what is written is each of these and its span.
+
+    Raffel et al. 2020 (T5), arXiv:1910.10683, section 3.1.4: tokens and spans of a text are as many as rate and
+    mean_span say, their lengths drawn uniformly. The last ids of the vocabulary are those of the spans.
+    """
+
+    kind: Literal["sentinels"] = "sentinels"
+
+    def spans(self, length: int) -> tuple[int, int]:
+        """Tokens that a text of `length` tokens loses, and in how many spans."""
+        if length < 2:
+            return length, length
+        lost = min(max(round(length * self.rate), 1), length - 1)
+        return lost, max(1, min(round(lost / self.mean_span), lost, length - lost))
+
+
+class Denoising(Rewriting):
+    """Write a `text` anew, reading it with spans taken away. Long texts are cut into chunks."""
+
+    kind: Literal["denoising"] = "denoising"
+    corruption: Annotated[Infill | Sentinels, Kinds("corruption")] = Infill()
 
 
 class LanguageModel(_Task):
@@ -106,12 +154,17 @@ class Tagging(_Task):
     """`bio` scores spans (B-x I-x O) besides single tags."""
 
 
-Task = Annotated[Seq2seq | LanguageModel | MaskedLanguageModel | Classification | Tagging, Kinds("task", named=True)]
+Task = Annotated[
+    Seq2seq | LanguageModel | MaskedLanguageModel | Denoising | Classification | Tagging, Kinds("task", named=True)
+]
+REWRITING = ("seq2seq", "denoising")
+"""The kinds that have an encoder's source and a decoder's target."""
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "seq2seq": ("source", "target"),
     "language_model": ("text",),
     "masked_language_model": ("text",),
+    "denoising": ("text",),
     "classification": ("text", "label"),
     "tagging": ("text", "tags"),
 }
@@ -121,6 +174,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "seq2seq": ("bleu", "chrf", "exact_match", "token_accuracy", "perplexity"),
     "language_model": ("perplexity", "bits_per_byte", "token_accuracy"),
     "masked_language_model": ("token_accuracy", "perplexity"),
+    "denoising": ("token_accuracy", "perplexity"),
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }

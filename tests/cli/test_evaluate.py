@@ -175,7 +175,7 @@ def test_out_gets_report_predictions_and_picture_and_is_not_overwritten(runs: Pa
     ("s2s", ["--data", "."], "--data: '.' is a folder help: name its files"),
     ("s2s", ["--split", "dev"], "Invalid value for '--split': 'dev' is not one of 'train', 'valid', 'test'."),
     ("cls", ["--split", "test"], "labels: the spec names no data.test help: give a file with --data"),
-    ("s2s", ["--metric", "blue"], "--metric: seq2seq has no metric 'blue'; did you mean 'bleu'? help: its metrics are bleu,"),
+    ("s2s", ["--metric", "blue"], "--metric: seq2seq has no metric 'blue'; did you mean 'bleu'? help: its metrics are"),
     ("s2s", ["--limit", "0"], "Invalid value for '--limit': 0 is not in the range x>=1."),
     ("cls", ["--beam", "2"], "--beam: nothing is written here, since the task is classification help: leave it out"),
     ("s2s", ["--checkpoint", "3"], "there is no checkpoint '3' (steps there: 2, 4) help: best, last, average, or one"),

@@ -19,7 +19,9 @@ REFUSED = {
     ),
     "{length_temperature: llama4}": ("floor: the factor is 1 up to position 8192, and 'decoder' has 1024"),
     "{soft_cap: 0}": "soft_cap: ",
-    "{score: cosine, d_head: 1, position: none, qk_norm: rms_norm}": "qk_norm: a norm of one number leaves its sign, and so does cosine",
+    "{score: cosine, d_head: 1, position: none, qk_norm: rms_norm}": (
+        "qk_norm: a norm of one number leaves its sign, and so does cosine"
+    ),
     "{d_head: 1, position: none, qk_norm: layer_norm}": "a head of one number is its own mean",
     "{heads: 1, qk_norm: {kind: rms_norm, over: projection}}": "over: of one head the projection is the head",
     "{persistent: 4, score: {kind: location, max_length: 1024}}": "persistent: 'location' compares no keys",

@@ -8,6 +8,7 @@ from attncli.spec.nodes import Broken, Mapping, Node, derived
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.shapes import keys_of
 from attncli.spec.stacks import Transformer
+from attncli.spec.tasks import REWRITING
 
 CLASSES = {"transformer": Transformer, "recurrent": Recurrent}
 NAMES = ("encoder", "decoder")
@@ -28,7 +29,7 @@ def model(work: Work, written: Mapping) -> Mapping:
             name=name, width=widths[name], width_at=stack.get("d_model") or stack, causal=name == "decoder",
             absolute=_positioned(stack), widths=widths, beside=name == "decoder" and "encoder" in widths,
         )  # fmt: skip
-        field = "text" if work.task != "seq2seq" else "target" if name == "decoder" else "source"
+        field = "text" if work.task not in REWRITING else "target" if name == "decoder" else "source"
         match kind(stack, "transformer"):
             case "transformer":
                 stack = transformer(work, stack, around, field)
@@ -89,6 +90,6 @@ def _tie(work: Work, node: Mapping, shares: bool | None) -> tuple[str | None, st
         return None, ""
     if kind(last, "transformer") == "recurrent":
         return "none", "the head reads a recurrent stack"
-    if work.task == "seq2seq" and shares:
+    if work.task in REWRITING and shares:
         return "all", "source and target share a tokenizer"
     return "output", "default"

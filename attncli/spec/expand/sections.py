@@ -6,7 +6,7 @@ from math import sqrt
 from attncli.spec.expand.attention import scored
 from attncli.spec.expand.work import Work, count, default, filled, kind, union, word
 from attncli.spec.nodes import Broken, Mapping, Node, Scalar, Sequence, derived
-from attncli.spec.tasks import METRICS, AttentionPooling
+from attncli.spec.tasks import METRICS, REWRITING, AttentionPooling
 
 
 def task(work: Work, node: Mapping, stacks: list[str], width: int | None) -> Mapping:
@@ -86,7 +86,7 @@ def evaluate(work: Work, node: Mapping, spans: bool) -> Mapping:
     decoding = union(node.get("decoding"), "decoding", node)
     if decoding is None:
         return node
-    first = ("beam", "the task is seq2seq") if work.task == "seq2seq" else ("greedy", "default")
+    first = ("beam", f"the task is {work.task}") if work.task in REWRITING else ("greedy", "default")
     if work.task is None and "kind" not in decoding.items:
         return node.plus("decoding", Broken(node.place))
     return node.plus("decoding", filled(decoding, "kind", *first))

@@ -13,7 +13,7 @@ from attncli.spec.tokenizer import Tokenizer
 from attncli.spec.training import Evaluate, Train
 
 Where = tuple[str | int, ...]
-WRITERS = ("seq2seq", "language_model")
+WRITERS = ("seq2seq", "language_model", "denoising")
 """Tasks whose stack predicts the tokens that it reads."""
 
 

@@ -18,9 +18,11 @@ from attncli.spec.stacks import Transformer
 from attncli.spec.tasks import (
     FIELDS,
     METRICS,
+    REWRITING,
     AttentionPooling,
     Classification,
     Cls,
+    Denoising,
     Last,
     MaskedLanguageModel,
     Tagging,
@@ -38,10 +40,10 @@ def on_model(task: Task, model: Model) -> Iterator[Fault]:
     """The task and the stacks."""
     if not model.stacks:
         return
-    if task.kind == "seq2seq" and (missing := [n for n in ("encoder", "decoder") if n not in model.stacks]):
+    if task.kind in REWRITING and (missing := [n for n in ("encoder", "decoder") if n not in model.stacks]):
         yield Fault(
             ("model",),
-            f"seq2seq needs an encoder and a decoder, and there is no {missing[0]}",
+            f"{task.kind} needs an encoder and a decoder, and there is no {missing[0]}",
             f"write `{missing[0]}: {{}}`",
         )
         return
@@ -49,8 +51,8 @@ def on_model(task: Task, model: Model) -> Iterator[Fault]:
         near = nearest(task.stack, model.stacks) or next(iter(model.stacks))
         yield Fault(("task", "stack"), f"there is no stack '{task.stack}'", f"did you mean '{near}'?")
         return
-    if task.kind == "seq2seq" and task.stack != "decoder":
-        yield Fault(("task", "stack"), "seq2seq is written by the decoder", "leave stack out")
+    if task.kind in REWRITING and task.stack != "decoder":
+        yield Fault(("task", "stack"), f"{task.kind} is written by the decoder", "leave stack out")
         return
     yield from _fields(task, model)
     yield from _unread(task, model)
@@ -63,13 +65,13 @@ def _fields(task: Task, model: Model) -> Iterator[Fault]:
     """Each stack embeds a field that the task has, and no stack sees what it is to predict."""
     for name, stack in model.stacks.items():
         field, where = stack.input.field, ("model", name, "input", "field")
-        valid = [each for each in FIELDS[task.kind] if each in TOKENS]
-        due = {"encoder": "source", "decoder": "target"}[name] if task.kind == "seq2seq" else "text"
+        valid = [each for each in (TOKENS[:2] if task.kind in REWRITING else FIELDS[task.kind]) if each in TOKENS]
+        due = {"encoder": "source", "decoder": "target"}[name] if task.kind in REWRITING else "text"
         if field not in valid:
             near = nearest(field, valid) or due
             yield Fault(where, f"{task.kind} has no field '{field}' of tokens", f"did you mean '{near}'?")
         elif field != due:
-            yield Fault(where, f"the {name} of a seq2seq reads {due}", "leave field out")
+            yield Fault(where, f"the {name} of a {task.kind} reads {due}", "leave field out")
 
 
 def _unread(task: Task, model: Model) -> Iterator[Fault]:
@@ -132,7 +134,7 @@ def _pooling(task: Classification, stack: Stack) -> Iterator[Fault]:
 def ties(task: Task, model: Model, tokenizer: Tokenizer | None, data: Data | None) -> Iterator[Fault]:
     """Embeddings that are to be one matrix have one size."""
     where, tie = ("model", "tie_embeddings"), model.tie_embeddings
-    if tie == "none" or task.stack not in model.stacks or (task.kind == "seq2seq" and len(model.stacks) < 2):
+    if tie == "none" or task.stack not in model.stacks or (task.kind in REWRITING and len(model.stacks) < 2):
         return
     if tie in ("output", "all") and task.kind not in (*WRITERS, "masked_language_model"):
         yield Fault(where, f"{task.kind} has no output over the vocabulary", "write tie_embeddings: none")
@@ -174,6 +176,8 @@ def on_data(task: Task, data: Data) -> Iterator[Fault]:
             "write task: seq2seq, or data of your own",
         )
     valid = fields_of(task, data)
+    if isinstance(task, Denoising):
+        yield from _noisy(data)
     for name, field in data.fields.items():
         where = ("data", "fields", name)
         if field.kind is not None:
@@ -186,6 +190,17 @@ def on_data(task: Task, data: Data) -> Iterator[Fault]:
             yield Fault((*where, "tokenizer"), f"'{name}' is no text that becomes tokens", "leave tokenizer out")
         elif field.column is not None and isinstance(data, Generated):
             yield Fault((*where, "column"), "generated data have no columns", "leave column out")
+
+
+def _noisy(data: Data) -> Iterator[Fault]:
+    """What is read of a text does not fit one that has lost tokens."""
+    for name, field in data.fields.items():
+        if field.kind == "integers":
+            rule = "the text is read with tokens taken away, and its integers would stand beside others"
+            yield Fault(("data", "fields", name), rule, "leave it out")
+        elif field.tokenizer is not None:
+            rule = "what is read and what is written are one text, with one tokenizer"
+            yield Fault(("data", "fields", name, "tokenizer"), rule, "write tokenizer at the top")
 
 
 def on_evaluation(task: Task, evaluate: Evaluate, train: Train | None, model: Model | None) -> Iterator[Fault]:
