@@ -12,7 +12,7 @@ import torch
 
 from attncli.data.codec import Codec
 from attncli.data.encoded import Encoded, encode_split
-from attncli.data.packing import packed, packs_of
+from attncli.data.packing import packed, packs_of, streamed
 from attncli.data.plan import Numbers, make_plan
 from attncli.data.rows import Rows
 from attncli.spec.seeds import mix
@@ -32,6 +32,8 @@ class Batches:
         self.codec = codec
         self.encoded: Encoded = encode_split(rows, codec, cache=cache)
         self._size, self._by_sequences = batch.size, isinstance(batch, SequenceBatch)
+        if codec.run.data is not None and codec.run.data.packing == "stream":
+            self.encoded = streamed(self.encoded, codec.limits["text"], bos=codec.vocabularies["text"].bos)
         self._packs = self._packed(codec)
         self._widths = self.encoded.widths
         if self._packs is not None:
@@ -63,7 +65,7 @@ class Batches:
 
     def _packed(self, codec: Codec) -> list[Numbers] | None:
         """The examples that share a row; None where each has its own."""
-        if codec.run.data is None or codec.run.data.packing == "none":
+        if codec.run.data is None or codec.run.data.packing != "documents":
             return None
         limits = [codec.limits[field] for field in codec.vocabularies]
         return packs_of(self.encoded.widths, np.array(limits, dtype=np.int64))

@@ -189,6 +189,9 @@ class Collator:
                 if written in fields:
                     batch[written] = fields[written].trimmed(last=1).stream(pad=streams[written])
                     batch["labels"] = fields[written].trimmed(first=1).stream(pad=IGNORE)
+                    if isinstance(self.task, LanguageModel):  # where a text begins in a stream, none is predicted
+                        begins = batch["labels"].values == self.vocabularies["text"].bos
+                        batch["labels"].values[begins] = IGNORE
                 return batch
             case MaskedLanguageModel(rate=rate) if noise is not None:
                 return self._hidden(fields["text"].stream(pad=streams["text"]), rate, noise)

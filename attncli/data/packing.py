@@ -4,6 +4,8 @@ Best fit, the longest first, as in Krell et al. 2021, arXiv:2107.02027, section 
 the least room that still holds it. Positions start anew in each document, and none sees another, so a packed row gives
 what its documents give in rows of their own. The packs are made once from the lengths; epochs only shuffle them.
 
+A stream is another way: all texts end to end, cut anywhere, which leaves no padding but in its last row.
+
 Shapes: n examples, f inputs of a batch; b rows of a batch before packing, p after.
 """
 
@@ -15,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from attncli.data.encoded import Encoded
+from attncli.data.ragged import Ragged
 from attncli.streams import Stream
 
 Numbers = NDArray[np.int64]
@@ -43,6 +47,18 @@ def packs_of(widths: Numbers, limits: Numbers) -> list[Numbers]:
         if min(rooms[pack]) > 0:
             insort(known, (rooms[pack][0], pack))
     return [np.array(pack, dtype=np.int64) for pack in packs]
+
+
+def streamed(encoded: Encoded, length: int, *, bos: int) -> Encoded:
+    """Texts BOS ids EOS end to end, in rows of `length` inputs, each with the token behind its last one to predict."""
+    texts = encoded.fields["text"]
+    kept = np.ones(len(texts.values), dtype=np.bool_)
+    kept[texts.starts[texts.values[texts.starts] != bos]] = False  # a chunk begins with the token before it
+    flat, owner = texts.values[kept], np.repeat(encoded.rows, texts.lengths)[kept]
+    starts = np.arange(0, max(1, len(flat) - 1), length, dtype=np.int64)
+    lengths = np.minimum(length + 1, len(flat) - starts)
+    fields = {"text": Ragged(flat, starts, lengths)}
+    return replace(encoded, fields=fields, widths=lengths[:, None] - 1, rows=owner[starts])
 
 
 def _holds(rooms: list[int], widths: list[int]) -> bool:

@@ -71,9 +71,10 @@ def _shares(valid: object, test: object) -> Iterator[Fault]:
 
 class _Data(Spec):
     fields: Annotated[dict[Text, Field_], Field(default_factory=dict)]
-    packing: Literal["none", "documents"] = "none"
+    packing: Literal["none", "documents", "stream"] = "none"
     """`documents`: as many in a row as max_length holds, none of which sees another, each with positions of its own.
-    A sequence of a batch is then such a row."""
+    `stream`, of a language model: all texts end to end, cut every max_length tokens, so that a row runs from one text
+    into the next and sees it: Radford et al. 2019 (GPT-2). A sequence of a batch is then such a row."""
     on_bad_row: Literal["error", "skip"] = "error"
     on_long: Literal["error", "skip", "truncate"] = "error"
     """A row longer than max_length. Language models cut long texts into chunks instead."""

@@ -115,3 +115,54 @@ def test_what_cannot_be_packed_is_refused(task, model, rule):
     with pytest.raises(SpecError, match=r"packing") as caught:
         load_text(f"name: x\ntask: {task}\nmodel: {{{model}}}\ndata: {{train: x.tsv, packing: documents}}\n")
     assert rule in str(caught.value)
+
+
+STREAM = """
+name: stream
+task: language_model
+model: {{d_model: 16, max_length: 7, attention: {{heads: 2}}, decoder: {{layers: 1}}}}
+tokenizer: characters
+data: {{train: {path}, packing: stream}}
+train: {{batch: {{kind: sequences, size: 3}}}}
+"""
+CORPUS = ["ab", "b", "abcabcabcabcabcab", "", "ca", "cabbacabb", "aaa"]
+
+
+def test_a_stream_runs_from_text_to_text_and_predicts_each_token_once(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("\n".join(CORPUS) + "\n")
+    run = load_text(STREAM.format(path=path)).run
+    splits = open_splits(run, cache=tmp_path)
+    codec = Codec.train(run, splits)
+    batches = Batches(splits.train, codec, run.train.batch, 0, cache=tmp_path)
+    vocabulary, read, predicted = codec.vocabularies["text"], [], []
+    texts = [row["text"] for row in splits.train]
+    flat = [token for text in texts for token in (vocabulary.bos, *vocabulary.encode(text), vocabulary.eos)]
+    for number in range(len(batches.encoded)):
+        batch = batches.collate(np.array([number]))
+        read += batch["text"].values[0].tolist()
+        predicted += batch["labels"].values[0].tolist()
+        assert batch["text"].values.shape[1] == min(7, len(flat) - 1 - 7 * number)
+    assert read == flat[:-1]
+    assert predicted == [IGNORE if token == vocabulary.bos else token for token in flat[1:]]
+    starts = np.cumsum([0] + [len(vocabulary.encode(text)) + 2 for text in texts])
+    assert batches.encoded.rows.tolist() == [
+        int(np.searchsorted(starts, 7 * at, "right")) - 1 for at in range(len(batches.encoded))
+    ]
+    together = batches.batch(0, 0)
+    assert together["text"].values.shape[0] == 3 and not together["text"].packed, "a row sees the text before"
+    assert batches.padding_share(0) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "says"),
+    [
+        ("masked_language_model", "encoder: {}", "only a language model of whole texts can read it"),
+        ("{kind: language_model, loss_on: answer}", "decoder: {}", "only a language model of whole texts can read it"),
+        ("language_model", "decoder: {attention: {mask: causal & same(word)}}", "'word' is of one text"),
+        ("language_model", "decoder: {attention: {mask: causal & same(document)}}", "a row of a stream is one text"),
+    ],
+)
+def test_what_no_stream_can_do_is_refused(task, model, says):
+    with pytest.raises(SpecError, match=says):
+        load_text(f"name: s\ntask: {task}\nmodel: {{{model}}}\ndata: {{train: x.txt, packing: stream}}\n")

@@ -12,7 +12,7 @@ from attncli.spec.masks.tree import Token
 from attncli.spec.model import Model
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sections import WRITERS, Site, sites
-from attncli.spec.tasks import FIELDS, Classification, Task
+from attncli.spec.tasks import FIELDS, Classification, LanguageModel, Task
 
 WORDS = {*PREDICATES, *TOKENS, *SAMPLES, "q", "k", "h", "q_length", "k_length", "abs", "min", "max", "by_head"}
 
@@ -76,16 +76,30 @@ def _named_sides(mask: Mask, name: str) -> set[str]:
 def packing(model: Model, task: Task, data: Data) -> Iterator[Fault]:
     """Documents that share a row: in stacks whose states do not run from one to the next, with outputs of their own."""
     where, together = ("data", "packing"), data.packing == "documents"
+    if data.packing == "stream" and (not isinstance(task, LanguageModel) or task.loss_on == "answer"):
+        rule = "a row of a stream begins and ends anywhere, and only a language model of whole texts can read it"
+        yield Fault(where, rule, "write packing: documents, or none")
     if together and isinstance(task, Classification):
         yield Fault(where, "classification has one label a row, and a packed row holds several texts", "leave it out")
     for name, stack in model.stacks.items():
         if together and isinstance(stack, Recurrent):
             yield Fault(where, f"the states of '{name}' would run from one document into the next", "leave it out")
     for site in sites(model):
-        for node in site.attention.mask.tree.walk():
+        mask = site.attention.mask
+        if data.packing == "stream" and (read := sorted((mask.of_tokens | mask.of_samples) - {"document"})):
+            rule = f"'{read[0]}' is of one text, and a row of a stream runs from one into the next"
+            yield Fault((*site.where, "mask"), rule, "write packing: documents, or none")
+        for node in mask.tree.walk():
             if isinstance(node, Same) and node.of == "document":
-                held = "packing: documents holds documents apart already" if together else "every row is one document"
+                held = "packing: documents holds documents apart already" if together else _one(data)
                 yield Fault((*site.where, "mask"), f"'{node}' changes nothing: {held}", "leave it out")
+
+
+def _one(data: Data) -> str:
+    """Why no row has documents to tell apart."""
+    if data.packing == "stream":
+        return "a row of a stream is one text; packing: documents holds texts apart"
+    return "every row is one document"
 
 
 def on_fields(masks: set[Mask], task: Task, data: Data) -> Iterator[Fault]:
