@@ -331,6 +331,7 @@ INITS = {
     "normal, plain": "{kind: normal, std: 0.05, residual: plain}",
     "xavier_uniform": "{kind: xavier_uniform, gain: 0.7}",
     "uniform": "{kind: uniform, bound: 0.2}",
+    "t5": "t5",
 }
 
 POOLINGS = {

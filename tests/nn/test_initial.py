@@ -57,6 +57,8 @@ def promised(init: str, inputs: int, outputs: int, depth: int) -> float:
         return 0.7 * (2 / (inputs + outputs)) ** 0.5
     if init.startswith("uniform"):
         return 0.2 / 3**0.5
+    if init == "t5":
+        return float(inputs**-0.5)
     spread = 1.5 * inputs**-0.5 if init.startswith("fan_in") else 0.05
     return spread if init.endswith("plain") else spread / depth**0.5
 
@@ -67,6 +69,10 @@ def test_matrices_have_the_spread_that_is_promised(init, body):
     names = []
     for name, weight, inputs, outputs, depth in matrices(first(body, catalogue.INITS[init])):
         expected = promised(init, inputs, outputs, depth)
+        if init == "t5" and "attention" in name and name.endswith("query.weight"):
+            expected *= 24**-0.5 if body is BODY else outputs**-0.5
+        if init == "t5" and name.endswith("embedding.weight"):
+            expected = 1.0
         sure = 5 / weight.numel() ** 0.5  # a drawn spread strays by about 1/sqrt(2 n) of itself
         assert weight.std().item() == pytest.approx(expected, rel=sure), name
         assert abs(weight.mean().item()) < sure * expected, name
