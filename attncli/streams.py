@@ -99,6 +99,7 @@ def with_made_up_numbers(tokens: Stream, names: Iterable[str]) -> Stream:
     ways = {
         "column": tokens.positions % 3,
         "row": tokens.positions // 3,
+        "segment": tokens.positions // 2 % 2,
         "prefix_length": torch.ones_like(tokens.positions),
     }
     carried = {name: ways.get(name, tokens.positions // 2) for name in names}

@@ -2,6 +2,7 @@
 
     integers       one a word in the data; each token carries that of its word, BOS and EOS carry -1
     word           the number of the word, from 0; a word is what stands between spaces
+    segment        the part of the text, from 0; BOS belongs to the first, and each EOS to what it ends
     integer        one a row, carried by all tokens of all its texts
     prefix_length  tokens of the prompt of a language model, BOS counted
 
@@ -47,12 +48,13 @@ class Carried:
         self.integers = numbers_of(run.data, "integers")
         self.samples = numbers_of(run.data, "integer")
         self.word = "word" in run.read_by_masks
+        self.segment = "segment" in run.read_by_masks
         self.prompted = prompted(run.task, run.data)
 
     @property
     def of_tokens(self) -> tuple[str, ...]:
         """The names of what each token of the text carries."""
-        return (*self.integers, *(["word"] if self.word else []))
+        return (*self.integers, *(["word"] if self.word else []), *(["segment"] if self.segment else []))
 
     @property
     def of_samples(self) -> tuple[str, ...]:
@@ -66,9 +68,9 @@ class Carried:
 
     def of_rows(self, rows: Sequence[Row], texts: Sequence[str], vocabulary: Vocabulary) -> "list[Numbers | Wrong]":
         """For each row what each token of its text carries, and what the row does; or what is wrong with it."""
-        if not self.of_tokens and not self.samples:
+        if not self.integers and not self.word and not self.samples:
             return [Numbers({}, {}) for _ in rows]
-        words: list[list[int]] = vocabulary.words_of(texts) if self.of_tokens else [[] for _ in rows]
+        words: list[list[int]] = vocabulary.words_of(texts) if self.integers or self.word else [[] for _ in rows]
         return [self._of_row(*each) for each in zip(rows, texts, words, strict=True)]
 
     def _of_row(self, row: Row, text: str, words: list[int]) -> "Numbers | Wrong":

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from attncli.data.carried import Numbers, Wrong
@@ -18,7 +19,7 @@ from attncli.data.store import load_labels, load_vocabulary, save_codec
 from attncli.data.tokenizers import train_vocabulary
 from attncli.data.vocabulary import Vocabulary
 from attncli.errors import DataError, InputError
-from attncli.spec.fields import PROMPTED, prompted
+from attncli.spec.fields import PROMPTED, part_name, parts_of, prompted
 from attncli.spec.outputs import Adaptive, PointerGenerator
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes, spans_of
@@ -57,6 +58,8 @@ class Codec:
                 raise InputError(f"{rule}{output.cutoffs[-1]}", help="write smaller cutoffs")
         self.copies = isinstance(output, PointerGenerator) and isinstance(run.tokenizer_of("source"), Words)
         """Whether words that the vocabulary lacks have ids of their own in a row: see data/copying.py."""
+        self.parts = parts_of(run.data, "text")
+        """Columns that make a text."""
         self._numbers = {label: number for number, label in enumerate(labels)}
         self._truncates = run.data is not None and run.data.on_long == "truncate"
 
@@ -75,6 +78,7 @@ class Codec:
             columns = PROMPTED if prompted(run.task, run.data) else fields  # both are one text
             if isinstance(run.task, Denoising):
                 columns = FIELDS[run.task.kind]
+            columns = [part_name(each, part) for each in columns for part in range(parts_of(run.data, each))]
             return lambda: (row[field] for row in rows for field in columns)
 
         found = {
@@ -147,6 +151,8 @@ class Codec:
         if isinstance(self.run.task, Denoising) and "text" in rows[0]:
             whole = self.vocabularies["source"].encode_many([row["text"] for row in rows])
             known, ids = ["source", "target"], {"source": whole, "target": whole}
+        if self.parts > 1 and "text" in known:
+            ids["text"] = [self._parted(row) for row in rows]
         found = [
             self._fitted({field: ids[field][number] for field in known}, row.get("label"))
             for number, row in enumerate(rows)
@@ -168,9 +174,20 @@ class Codec:
             return example
         if isinstance(carried, Wrong):
             return Fault(*carried)
-        kept = len(example.fields.get(self.collator.carried.field, ()))  # a long text may have been cut
-        tokens = {name: numbers[:kept] for name, numbers in carried.of_tokens.items()}
+        ids = example.fields.get(self.collator.carried.field, [])  # a long text may have been cut
+        tokens = {name: numbers[: len(ids)] for name, numbers in carried.of_tokens.items()}
+        if self.collator.carried.segment:
+            ends = np.cumsum(np.array(ids) == self.vocabularies[self.collator.carried.field].eos)
+            tokens["segment"] = [0, *ends.tolist()][: len(ids)]
         return replace(example, carried=tokens, numbers={**carried.of_sample, **example.numbers})
+
+    def _parted(self, row: Row) -> list[int]:
+        """The ids of a text of several parts, EOS between them; where they are one text, tabs stand there."""
+        vocabulary = self.vocabularies["text"]
+        names = [part_name("text", number) for number in range(self.parts)]
+        texts = [row[name] for name in names] if names[1] in row else row["text"].split("\t")
+        first, *rest = vocabulary.encode_many(texts)
+        return [*first, *(token for ids in rest for token in (vocabulary.eos, *ids))]
 
     def _prompted(self, rows: Sequence[Row]) -> list[Example | Fault]:
         """Prompt and answer as one text; where a row has no answer, the prompt alone."""

@@ -155,7 +155,8 @@ class Collator:
             found[field] = [before] * ("bos" in roles) + ids + [after] * ("eos" in roles)
             if field == self.carried.field:
                 for name, numbers in example.carried.items():
-                    found[FRAME + name] = [NOWHERE] * ("bos" in roles) + numbers + [NOWHERE] * ("eos" in roles)
+                    first, last = (0, ids.count(vocabulary.eos)) if name == "segment" else (NOWHERE, NOWHERE)
+                    found[FRAME + name] = [first] * ("bos" in roles) + numbers + [last] * ("eos" in roles)
         return found | {FRAME + name: [number] for name, number in example.numbers.items()}
 
     def pad(self, name: str) -> int:

@@ -17,7 +17,7 @@ from attncli.data.parallel import open_parallel
 from attncli.data.rows import Chosen, Joined, Rows, Splits
 from attncli.errors import DataError
 from attncli.spec.data import Data, Files, Generated, Hub, Share
-from attncli.spec.fields import columns_of
+from attncli.spec.fields import columns_of, part_name
 from attncli.spec.run import Run
 from attncli.spec.tasks import LanguageModel, MaskedLanguageModel
 
@@ -66,7 +66,16 @@ def open_file(
 
 def _wanted(data: Data | None, fields: Iterable[str]) -> dict[str, str | int]:
     written = {name: field.column for name, field in data.fields.items()} if data else {}
-    return {field: field if (column := written.get(field)) is None else column for field in fields}
+    found: dict[str, str | int] = {}
+    for field in fields:
+        match written.get(field):
+            case None:
+                found[field] = field
+            case tuple(columns):
+                found |= {part_name(field, number): column for number, column in enumerate(columns)}
+            case column:
+                found[field] = column
+    return found
 
 
 def _reading(run: Run, wanted: Mapping[str, str | int], cache: Path, *, lines: bool = False) -> Reading:

@@ -11,14 +11,15 @@ from attncli.streams import Stream
 
 
 class Tokens(nn.Module):
-    """dropout(norm(scale E[id] + position)), then a map to d_model if the embedding has another width."""
+    """dropout(norm(scale E[id] + S[segment] + position)), then a map to d_model if the embedding has another width."""
 
     def __init__(
-        self, *, vocabulary: int, d_embedding: int, d_model: int, scale: float, position: Absolute, norm: nn.Module,
-        dropout: float,
+        self, *, vocabulary: int, d_embedding: int, d_model: int, scale: float, segments: int | None,
+        position: Absolute, norm: nn.Module, dropout: float,
     ) -> None:  # fmt: skip
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, d_embedding)
+        self.segments = None if segments is None else nn.Embedding(segments, d_embedding)
         self.position = position
         self.norm = norm
         self.map = nn.Linear(d_embedding, d_model) if d_embedding != d_model else nn.Identity()
@@ -35,6 +36,9 @@ class Tokens(nn.Module):
         x = self.embedding(ids)
         if self.scale != 1.0:
             x = x * self.scale
+        if self.segments is not None:
+            parts = tokens.carried.get("segment")  # -1 where there is no token
+            x = x + (self.segments.weight[0] if parts is None else self.segments(parts.clamp(min=0)))
         x = self.norm(self.position(x, positions))
         out: Tensor = self.map(drop(x, self.dropout, self.training))
         return out
@@ -55,6 +59,7 @@ def build_input(tokens: spec.Tokens, *, vocabulary: int, d_model: int, max_lengt
         d_embedding=tokens.d_embedding,
         d_model=d_model,
         scale=scale,
+        segments=tokens.segments,
         position=build_absolute(tokens.position, d_model=tokens.d_embedding, max_length=max_length),
         norm=build_norm(tokens.norm, width=tokens.d_embedding),
         dropout=tokens.dropout,

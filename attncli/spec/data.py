@@ -53,8 +53,9 @@ PathsOrShare = Annotated[
 class Field_(Spec):
     """Where a field of the task lies in the data, and how its text becomes ids."""
 
-    column: Annotated[Text | Int | None, Absent] = None
-    """Name of the column, or its 0-based number in a table without a header; the field's own name where not written."""
+    column: Annotated[Text | Int | Annotated[tuple[Text, ...], Field(min_length=2)] | None, Absent] = None
+    """Name of the column, or its 0-based number in a table without a header; the field's own name where not written. A
+    list lays the texts of several columns end to end, EOS between them: they are segments 0, 1, …"""
     tokenizer: Annotated[Tokenizer | None, Absent] = None
     """A tokenizer for this field alone."""
     kind: Annotated[Literal["integers", "integer"] | None, Absent] = None

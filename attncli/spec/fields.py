@@ -36,3 +36,14 @@ def asked(task: Task, data: Data | None) -> str:
 def worded(task: Task) -> str:
     """The field whose words the integers belong to."""
     return "source" if task.kind == "seq2seq" else "text"
+
+
+def part_name(field: str, number: int) -> str:
+    """The name of one of several columns that make a field; the first has the field's own."""
+    return field if number == 0 else f"{field} {number}"
+
+
+def parts_of(data: Data | None, field: str) -> int:
+    """The columns that make a field."""
+    column = data.fields[field].column if data is not None and field in data.fields else None
+    return len(column) if isinstance(column, tuple) else 1

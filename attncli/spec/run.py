@@ -39,9 +39,11 @@ class Run(Spec):
 
     @property
     def read_by_masks(self) -> tuple[str, ...]:
-        """The integers of tokens and samples that masks read of the data."""
+        """The integers of tokens and samples that masks (and inputs with segments) read of the data."""
         masks = {site.attention.mask for site in sites(self.model)}
-        return tuple(sorted({name for mask in masks for name in mask.of_tokens | mask.of_samples} - {"document"}))
+        found = {name for mask in masks for name in mask.of_tokens | mask.of_samples} - {"document"}
+        parted = any(stack.input.segments is not None for stack in self.model.stacks.values())
+        return tuple(sorted(found | ({"segment"} if parted else set())))
 
     def tokenizer_of(self, field: str) -> Tokenizer:
         """The tokenizer that reads `field`: its own, else the one at the top."""

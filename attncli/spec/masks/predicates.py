@@ -254,7 +254,7 @@ PREDICATES: dict[str, type[Predicate]] = {
         *(Prefix, Neighbourhood, RandomBlocks),
     )
 }
-TOKENS = ("document", "word")
+TOKENS = ("document", "word", "segment")
 """Integers that each token carries, besides those of data.fields."""
 SAMPLES = ("prefix_length",)
 """Integers of each sample, besides those of data.fields."""

@@ -26,6 +26,7 @@ def faults(given: Sections) -> Iterator[Fault]:
     if task is not None and model is not None:
         yield from tasks.on_model(task, model)
         yield from tasks.ties(task, model, given.tokenizer, data)
+        yield from tasks.parts(task, data, model)
     if task is not None:
         yield from pointer.faults(task, model, data)
         yield from outputs.faults(task, model, given.tokenizer, data)

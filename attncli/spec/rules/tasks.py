@@ -11,7 +11,7 @@ from attncli.spec.normalizers import Queries
 from attncli.spec.outputs import Mixture
 from attncli.spec.recurrent import Backward, Forward, Recurrent
 from attncli.spec.rules import sequential
-from attncli.spec.rules.sections import WRITERS, width
+from attncli.spec.rules.sections import WRITERS, sites, width
 from attncli.spec.rules.stacks import reads
 from attncli.spec.scores import Location, Synthesizer
 from attncli.spec.stacks import Transformer
@@ -190,6 +190,28 @@ def on_data(task: Task, data: Data) -> Iterator[Fault]:
             yield Fault((*where, "tokenizer"), f"'{name}' is no text that becomes tokens", "leave tokenizer out")
         elif field.column is not None and isinstance(data, Generated):
             yield Fault((*where, "column"), "generated data have no columns", "leave column out")
+
+
+def parts(task: Task, data: Data | None, model: Model) -> Iterator[Fault]:
+    """Texts of several columns, and inputs with a vector for each of these parts."""
+    for name, stack in model.stacks.items():
+        if stack.input.segments is not None and task.kind in WRITERS:
+            rule = f"{task.kind} writes tokens, or reads texts of one part: no segment would differ"
+            yield Fault(("model", name, "input", "segments"), rule, "leave segments out")
+    for field, given in data.fields.items() if data is not None else ():
+        if not isinstance(given.column, tuple):
+            continue
+        where = ("data", "fields", field, "column")
+        if field != "text" or task.kind not in ("classification", "masked_language_model"):
+            yield Fault(where, "only a text that is read as a whole has several parts", "name one column")
+        for stack in model.stacks.values():
+            if stack.input.segments is not None and stack.input.segments < len(given.column):
+                rule = f"a text has {len(given.column)} parts, and the input vectors for {stack.input.segments}"
+                yield Fault(where, rule, f"write input: {{segments: {len(given.column)}}}")
+        words = {n for site in sites(model) for n in site.attention.mask.of_tokens} - {"document", "segment"}
+        if words:
+            rule = f"a mask reads '{sorted(words)[0]}' of words, and these are counted in one text"
+            yield Fault(where, rule, "name one column")
 
 
 def _noisy(data: Data) -> Iterator[Fault]:
