@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from attncli.maps.export import Format
     from attncli.maps.record import Maps, Sample
     from attncli.maps.samples import Inspector
+    from attncli.maps.taking import Plan
     from attncli.nn.view import Tap
     from attncli.spec.training import Decoding
     from attncli.streams import Batch
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--generate", type=click.IntRange(min=1), metavar="N",
               help="Let a language model continue the text by up to N tokens.")  # fmt: skip
 @click.option("--only", default="*", metavar="PATTERN", help="Attentions by address: 'decoder.*.cross_attention'.")
+@click.option("--budget", default="2GB", show_default=True, metavar="SIZE",
+              help="Memory for maps: those that fit are kept whole, the others as a summary.")  # fmt: skip
+@click.option("--heads", metavar="LIST", help="Keep whole rows of these heads alone: 0,3.")
+@click.option("--queries", metavar="A:B", help="Keep whole rows of these queries alone: 0:128.")
+@click.option("--rows", "rows_path", type=click.Path(path_type=Path), metavar="PATH",
+              help="Write whole rows there, whatever their size: a folder, FILE.h5 or FILE.zarr.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
 @click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
               help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
@@ -41,13 +48,17 @@ if TYPE_CHECKING:
 def inspect(
     run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
     n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
-    device: str, threads: int | None, as_json: bool,
+    device: str, threads: int | None, as_json: bool, budget: str, heads: str | None, queries: str | None,
+    rows_path: Path | None,
 ) -> None:  # fmt: skip
     """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
 
     The weights are those of the kernel that ran: each row sums to one, and each map times its values is the kernel's
     output. Where that does not hold the maps are written all the same, marked as wrong, and the exit code is 3.
     Without --out a heat map of the most telling head is drawn in the terminal.
+
+    A map that does not fit into the budget is reduced while the model runs: statistics, an overview of at most 128 by
+    128 cells (largest and mean weight), and the 8 keys that each row looks at most.
     """
     from attncli.cli.terminal import refuse_unwritable
     from attncli.maps.asked import decoding_of, rows_of
@@ -58,13 +69,16 @@ def inspect(
     if out is not None:
         check_folder(out, force=force)
         refuse_unwritable("--out", out)
-    inspector, about = _load(run, checkpoint, device, threads, only)
+    plan = _plan(budget, heads, queries, rows_path)
+    inspector, about = _load(run, checkpoint, device, threads, only, plan)
     rows = rows_of(inspector.run, texts, targets, file)
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
     taken = [sample for place, row in rows for sample in _take(inspector, row, how, place)]
     maps = Maps(tuple(taken), about)
     written = [] if out is None else export(maps, out, wanted, force=force)
-    _tell(maps, out, written, as_json=as_json)
+    _tell(maps, out, written, plan, as_json=as_json)
+    if plan.store is not None:
+        plan.store.close()
     certify(maps)
 
 
@@ -79,8 +93,23 @@ def _formats(text: str) -> "list[Format]":
     return [kind for kind in FORMATS if kind in words or "all" in words]
 
 
+def _plan(budget: str, heads: str | None, queries: str | None, rows: Path | None) -> "Plan":
+    """What is kept of the maps."""
+    from attncli.cli.terminal import refuse_unwritable
+    from attncli.maps.budget import Budget, bytes_of, choice_of
+    from attncli.maps.stores import open_store
+    from attncli.maps.taking import Plan
+
+    size, choice = bytes_of(budget, "--budget"), choice_of(heads, queries)
+    if rows is None:
+        return Plan(Budget(size), choice)
+    refuse_unwritable("--rows", rows)
+    store = open_store(rows)
+    return Plan(Budget(size), choice, store, store.samples())
+
+
 def _load(
-    folder: Path, checkpoint: str, device: str, threads: int | None, only: str
+    folder: Path, checkpoint: str, device: str, threads: int | None, only: str, plan: "Plan"
 ) -> "tuple[Inspector, dict[str, str]]":
     """The run, and where its maps come from."""
     import datetime
@@ -95,7 +124,7 @@ def _load(
 
     use_threads(threads)
     run = load_run(folder, checkpoint=checkpoint, device=device, say=log().print)
-    inspector = Inspector(run.spec, run.codec, run.model, only)
+    inspector = Inspector(run.spec, run.codec, run.model, only, plan)
     inspector.check()
     place = next(run.model.parameters()).device.type
     about = {
@@ -129,7 +158,7 @@ def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str
     return inspector.generated(row, search, name=name, place=place)
 
 
-def _tell(maps: "Maps", out: Path | None, written: list[Path], *, as_json: bool) -> None:
+def _tell(maps: "Maps", out: Path | None, written: list[Path], plan: "Plan", *, as_json: bool) -> None:
     """What was found and where it lies."""
     from attncli.cli.terminal import print_json, results
     from attncli.maps.formats import describe
@@ -139,6 +168,10 @@ def _tell(maps: "Maps", out: Path | None, written: list[Path], *, as_json: bool)
         print_json(describe(maps) | {"files": [str(path) for path in written]})
         return
     console = results()
+    if plan.store is not None:
+        console.print(f"whole rows in {plan.store.path}")
+    if reduced := [name for name, _, one in maps.items() if one.weights is None and one.rows_kept is None]:
+        console.print(f"{len(reduced)} maps do not fit into the budget: of these there is a summary")
     if out is None:
         show(maps, console)
         console.print("all maps, and a page to look at them: add --out FOLDER")

@@ -8,7 +8,7 @@ Every text is a batch of its own, so that no other text's padding is near it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import torch
@@ -21,11 +21,15 @@ from attncli.errors import InputError
 from attncli.maps.capture import Pieces, capture_forced
 from attncli.maps.generation import Hypothesis, capture_generated, replay_error
 from attncli.maps.record import Sample
+from attncli.maps.taking import Plan
 from attncli.nn.model import Model
 from attncli.nn.view import Tap
 from attncli.spec.run import Run
 from attncli.spec.tasks import Classification, Denoising, LanguageModel, Seq2seq, Tagging
 from attncli.streams import IGNORE, Batch
+
+ROWS = 256
+"""Places whose probabilities are made at a time: all of a long text would take more than its logits."""
 
 Search = Callable[[Batch, Tap], Sequence[Sequence[Hypothesis]]]
 """Runs a search on a batch with a tap: attncli.decoding.decode with all else bound."""
@@ -33,12 +37,14 @@ Search = Callable[[Batch, Tap], Sequence[Sequence[Hypothesis]]]
 
 @dataclass(frozen=True)
 class Inspector:
-    """A run whose attentions are looked at; `only` is a pattern of addresses (`decoder.*.cross_attention`)."""
+    """A run whose attentions are looked at; `only` is a pattern of addresses (`decoder.*.cross_attention`), and `plan`
+    says which rows are kept."""
 
     run: Run
     codec: Codec
     model: Model
     only: str = "*"
+    plan: Plan = field(default_factory=Plan)
 
     def check(self) -> None:
         """Raise InputError where there is nothing to look at."""
@@ -55,10 +61,12 @@ class Inspector:
         batch = self._batch(row, place)
         written = _written(self.run)
         logits, (maps,) = capture_forced(
-            self.model, batch, self._pieces(row), only=self.only, labels=written if "labels" in batch else None
-        )
+            self.model, batch, self._pieces(row), only=self.only, labels=written if "labels" in batch else None,
+            plan=self.plan,
+        )  # fmt: skip
         texts = {**row, **self._answer(row, logits)}
         probability = _log_probability(logits, batch) if written is not None else None
+        self.plan.sample += 1
         return Sample(texts, maps, "forced", log_probability=probability)
 
     def generated(self, row: Row, search: Search, *, name: str, place: str) -> list[Sample]:
@@ -77,11 +85,12 @@ class Inspector:
             text = self.codec.decode(written, hypothesis.text.hypothesis.tokens, row.get("source"))
             samples.append(Sample(
                 {**row, "prediction": text},
-                hypothesis.maps,
+                tuple(self.plan.kept(one) for one in hypothesis.maps),
                 name if len(found) == 1 else f"{name}, {rank} of {len(found)}",
                 log_probability=hypothesis.text.hypothesis.log_probability,
                 replay_error=replay_error(self.model, batch, 0, hypothesis, only=self.only),
             ))  # fmt: skip
+            self.plan.sample += 1
         return samples
 
     def _pieces(self, row: Row) -> Pieces:
@@ -90,15 +99,15 @@ class Inspector:
 
     def _batch(self, row: Row, place: str) -> Batch:
         example = self.codec.encode(row, place=place)
-        for field, ids in example.fields.items():
-            count = len(ids) + ADDED[self.run.task.kind][field]
-            if count > self.codec.limits[field]:
+        for name, ids in example.fields.items():
+            count = len(ids) + ADDED[self.run.task.kind][name]
+            if count > self.codec.limits[name]:
                 raise InputError(
-                    f"{place}: '{field}' has {count} tokens, and the model has {self.codec.limits[field]} positions",
+                    f"{place}: '{name}' has {count} tokens, and the model has {self.codec.limits[name]} positions",
                     help="shorten the text",
                 )
             if not count:
-                raise InputError(f"{place}: '{field}' is empty, so there is nothing to look at", help="write a text")
+                raise InputError(f"{place}: '{name}' is empty, so there is nothing to look at", help="write a text")
         device = next(self.model.parameters()).device
         return {field: stream.to(device) for field, stream in self.codec.collate([example]).items()}
 
@@ -123,6 +132,9 @@ def _written(run: Run) -> str | None:
 def _log_probability(logits: Tensor, batch: Batch) -> float | None:
     if "labels" not in batch:
         return None
-    labels = batch["labels"].values
-    chosen = logits.double().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-    return float(torch.where(labels == IGNORE, 0.0, chosen).sum())
+    labels, total = batch["labels"].values, 0.0
+    for first in range(0, labels.shape[1], ROWS):
+        some, wanted = (each[:, first : first + ROWS] for each in (logits, labels))
+        chosen = some.double().log_softmax(-1).gather(-1, wanted.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        total += float(torch.where(wanted == IGNORE, 0.0, chosen).sum())
+    return total

@@ -3,8 +3,8 @@
 An array is named `<sample>/<address>` and has the axes (head query key) of the rows chosen; what was not written is 0.
 A store that exists is gone on with: new samples get the numbers after those that are there.
 
-    .h5, .hdf5    HDF5, chunked and compressed; needs h5py        attributes hold tokens and heads as JSON
-    .zarr         Zarr, chunked and compressed; needs zarr        likewise
+    .h5, .hdf5    HDF5, chunked and compressed; needs h5py        tokens and heads as JSON in `<name>:about`
+    .zarr         Zarr, chunked and compressed; needs zarr        the same in the attribute `about`
     else          a folder of NumPy files, which every reader can map into memory; tokens in `<name>.json` beside them
 """
 
@@ -81,7 +81,7 @@ class Hdf5:
         made: Floats = self._file.create_dataset(
             name, shape, np.float32, chunks=chunks, compression="gzip", compression_opts=1, shuffle=True, fillvalue=0.0
         )
-        self._file[name].attrs["about"] = _text(about)
+        self._file[f"{name}:about"] = _text(about)  # an attribute has 64 kB at the most
         return made
 
     def samples(self) -> int:

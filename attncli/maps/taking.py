@@ -124,7 +124,9 @@ class Plan:
         shape = (len(chosen), len(queries), shape[2])
         if self.store is not None:
             about = {"queries": axes.queries, "keys": axes.keys, "heads": chosen, "first": queries.start}
-            return whole, Rows(chosen, queries, self.store.room(f"{self.sample}/{address}", shape, about))
+            return whole, Rows(
+                chosen, queries, self.store.room(f"{self.sample}/{address}", shape, about), str(self.store.path)
+            )
         if not self.budget.grant(4 * math.prod(shape)):
             rule = f"the rows chosen of {address} take {shown(4 * math.prod(shape))}, and half of the budget of " \
                    f"{shown(self.budget.size)} is for all rows"  # fmt: skip

@@ -137,3 +137,50 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     done = inspect(tmp_path, "--text", "abc")
     assert done.exit_code == 2
     assert "this is no run folder" in done.stderr
+
+
+def test_rows_chosen_go_to_disk_and_later_samples_are_appended(run: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows"
+    words = ("--target", "好", "--rows", str(rows), "--only", "decoder.*", "--heads", "1", "--queries", "0:1")
+    done = inspect(run, "--text", "abc", *words)
+    assert done.exit_code == 0, done.output
+    assert f"whole rows in {rows}" in done.stdout
+    again = inspect(run, "--text", "ca", "--target", "你", "--rows", str(rows), "--json")
+    assert again.exit_code == 0, again.output
+    assert sorted(str(path.relative_to(rows)) for path in rows.rglob("*.npy")) == [
+        "0/decoder.0.attention.npy", "0/decoder.0.cross_attention.npy", "1/decoder.0.attention.npy",
+        "1/decoder.0.cross_attention.npy", "1/encoder.0.attention.npy",
+    ]  # fmt: skip
+    found = np.load(rows / "0" / "decoder.0.cross_attention.npy", mmap_mode="r")
+    assert found.shape == (1, 1, 4)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+    about = json.loads((rows / "0" / "decoder.0.cross_attention.json").read_text("utf-8"))
+    assert about["heads"] == [1]
+    assert about["keys"] == ["a", "b", "c", "[EOS]"]
+    told = json.loads(again.stdout)["samples"][0]["attentions"][0]
+    assert told["kept"] == {"heads": [0, 1], "queries": [0, 3], "file": str(rows)}
+
+
+def test_rows_beyond_the_budget_are_in_no_file_but_the_summary_is(run: Path, tmp_path: Path) -> None:
+    done = inspect(run, "--text", "abc", "--target", "好", "--heads", "0", "--out", str(tmp_path), "--format",
+                   "json,npz,csv")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    found = json.loads((tmp_path / "attention.json").read_text("utf-8"))["samples"][0]["attentions"][0]
+    assert found["kept"] == {"heads": [0], "queries": [0, 4], "file": None}
+    assert np.array(found["weights"]).shape == (1, 4, 4)
+    assert np.array(found["summary"]["overview_mean"]).shape == (2, 4, 4)
+    arrays = np.load(tmp_path / "attention.npz")
+    assert arrays["0/encoder.0.attention:top_keys"].shape == (2, 4, 8)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (("--budget", "tiny"), "--budget tiny: this is no size"),
+    (("--budget", "3KB"), "--budget 3KB: this is less than 16 MB"),
+    (("--heads", "7"), "--heads 7: encoder.0.attention has heads 0 to 1"),
+    (("--queries", "4:2"), "--queries 4:2: this range is empty"),
+    (("--rows", __file__), "this is a file"),
+])  # fmt: skip
+def test_what_cannot_be_kept_is_refused_with_its_place(run: Path, words: tuple[str, ...], message: str) -> None:
+    done = inspect(run, "--text", "abc", "--target", "好", *words)
+    assert done.exit_code == 2
+    assert message in done.stderr.replace("\n", " ")
