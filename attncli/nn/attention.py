@@ -9,18 +9,18 @@ the steps is fixed, and said in attncli/spec/attention.py. `ask` and `read` hold
 those from the score to the weights, `attend` the rest; steps.py has the small ones.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
 
+from attncli.nn.banding import span_of, unbanded
 from attncli.nn.cache import KeyValue
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.kernels import reference
-from attncli.nn.kernels.plan import Traits
+from attncli.nn.kernels.plan import Traits, Wanted
 from attncli.nn.normalizers import Softmax
-from attncli.nn.placing import bias_of, bias_trait, build_position, turned
+from attncli.nn.placing import bias_trait, build_position, turned
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product, Score, build_score
 from attncli.nn.selective import Marks, recalled
@@ -38,9 +38,10 @@ from attncli.nn.steps import (
     build_qk_norm,
     build_v_norm,
 )  # fmt: skip
-from attncli.nn.view import Mask, View
+from attncli.nn.view import View
 from attncli.nn.weighing import Weighing, build_weighing
 from attncli.spec import attention as spec
+from attncli.spec.masks import Mask
 
 Projected = tuple[Tensor, ...]
 """Keys as the score reads them (b g k ·), values (b g k v), and what the position keeps beside them (b · k ·)."""
@@ -68,7 +69,7 @@ class Attention(Served):
         query_norm: nn.Module, key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
         span: Predicted | None, key_dropout: KeyDropout | None, ending: Ending, gate: Gate | None, dropout: float,
-        steps: tuple[str, ...], kernel: Literal["auto", "fused", "reference"],
+        steps: tuple[str, ...], kernel: Wanted,
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -99,7 +100,9 @@ class Attention(Served):
         self.traits = Traits(
             product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
             bias=bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
-            d_value=d_value, mask=mask.text, steps=steps, wanted=kernel,
+            d_value=d_value, mask=mask.text, steps=steps, span=span_of(mask, heads),
+            unbanded=unbanded(score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout),
+            wanted=kernel,
         )  # fmt: skip
 
     @property
@@ -154,8 +157,7 @@ class Attention(Served):
         marks = None
         if self.weighing.selective is not None:
             trail, marks = recalled(kept.pop(), queries=asked.query.shape[2], ahead=self.ahead)
-        bias = bias_of(self.position, asked.query, tuple(kept), view)
-        ready = Ready(self.position.ask(asked.query), key, value, bias, view, asked.query, trail, marks)
+        ready = Ready(self.position.ask(asked.query), key, value, tuple(kept), view, asked.query, trail, marks)
         if self.persistent is None:
             return ready
         own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.value.unsqueeze(0))
@@ -163,7 +165,7 @@ class Attention(Served):
             torch.cat((mine.to(read.dtype).expand(len(read), -1, -1, -1), read), 2)
             for mine, read in zip(own, (key, value), strict=True)
         )
-        return ready._replace(key=key, value=value, bias=None if bias is None else pad(bias, (self.ahead, 0)))
+        return ready._replace(key=key, value=value)
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""

@@ -6,21 +6,21 @@ DeepSeek-AI 2024, arXiv:2405.04434, section 2.1. What `read` gives, and a cache 
 `attend` makes the keys and values of all heads of them. Popular code turns neighbouring features (layout interleaved).
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Asked, Attention, Projected
+from attncli.nn.kernels.plan import Wanted
 from attncli.nn.norms import build_norm
 from attncli.nn.placing import build_position, turned
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
 from attncli.nn.serving import Ready
 from attncli.nn.steps import Ending
-from attncli.nn.view import Mask, View
+from attncli.nn.view import View
 from attncli.nn.weighing import Weighing, build_weighing
 from attncli.spec import attention as spec
+from attncli.spec.masks import Mask
 from attncli.spec.norms import RmsNorm
 
 
@@ -31,7 +31,7 @@ class LatentAttention(Attention):
         self, *, d_query: int, d_memory: int, d_output: int, heads: int, q_rank: int | None, kv_rank: int,
         d_head: int, d_rotary: int, d_value: int, bias: bool, scale: float, query_norm: nn.Module, kv_norm: nn.Module,
         position: Relative, mask: Mask, weighing: Weighing, dropout: float,
-        kernel: Literal["auto", "fused", "reference"],
+        kernel: Wanted,
     ) -> None:  # fmt: skip
         wide = d_head + d_rotary
         super().__init__(

@@ -20,9 +20,10 @@ from attncli.nn.norms import build_norm
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
 from attncli.nn.steps import Ending
-from attncli.nn.view import Mask, View
+from attncli.nn.view import View
 from attncli.nn.weighing import Weighing, build_weighing
 from attncli.spec import attention as spec
+from attncli.spec.masks import Mask
 
 Feature = Literal["elu", "relu", "exp"]
 

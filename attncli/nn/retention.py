@@ -22,8 +22,9 @@ from attncli.nn.placing import build_position
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
 from attncli.nn.steps import Ending
-from attncli.nn.view import Mask, View
+from attncli.nn.view import View
 from attncli.nn.weighing import Seen, Weighed, Weighing
+from attncli.spec.masks import Mask
 from attncli.spec.retention import Retention as Spec
 
 

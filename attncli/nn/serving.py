@@ -11,17 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from attncli.nn.banding import band_of, folded, hidden_in, tile_of, unfolded
 from attncli.nn.forgetful import KeyDropout
-from attncli.nn.kernels import fused, reference
-from attncli.nn.kernels.plan import Choice, Traits, plan
+from attncli.nn.kernels import banded, fused, reference
+from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
-from attncli.nn.placing import distances_in, term_of
+from attncli.nn.placing import bias_of, distances_in, term_of
 from attncli.nn.positions import Distances, Relative, distances_of
 from attncli.nn.scores import Pair, Product, Score
 from attncli.nn.spans import Predicted, read_lengths
 from attncli.nn.steps import Persistent
-from attncli.nn.view import Held, Mask, Pairs, Record, View
+from attncli.nn.view import Held, Pairs, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing
+from attncli.spec.masks import Mask
 
 Trail = tuple[Tensor, ...]
 """What each sequential part of an attention knows of the earlier steps: (b h k) each."""
@@ -33,7 +35,7 @@ class Ready(NamedTuple):
     query: Tensor  # (b h q e)
     key: Tensor  # (b g k ·), as the score reads it
     value: Tensor  # (b g k v)
-    bias: Tensor | None  # broadcast to (b h q k)
+    kept: tuple[Tensor, ...]  # what the position kept beside the keys
     view: View
     turned: Tensor  # (b h q e): the query before its position's `ask`
     trail: Trail = ()
@@ -64,22 +66,28 @@ class Served(nn.Module):
         return self.weighing.normalizer
 
     def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
-        """The kernel that serves this attention there, and why."""
-        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval")
+        """The kernel that serves this attention there in rows as long as they may be, and why."""
+        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval", size=None)
 
     def serve(self, ready: Ready) -> Tensor:
         """Mixtures (b h q v) by the planned kernel."""
         dropout = self.dropout if self.training else 0.0
         device, dtype = ready.turned.device.type, str(ready.turned.dtype)[6:]
-        if self.plan(device=device, dtype=dtype, training=self.training).kernel == "fused":
-            return self._fused(ready, dropout)
-        return self.by_reference(ready, dropout)[0]
+        size = Size(ready.turned.shape[0], ready.turned.shape[2], ready.key.shape[2], near=ready.view.near)
+        phase: Phase = "train" if self.training else "eval"
+        match plan(self.traits, device=device, dtype=dtype, phase=phase, size=size).kernel:
+            case "banded":
+                return self._banded(ready, dropout)
+            case "fused":
+                return self._fused(ready, dropout)
+            case _:
+                return self.by_reference(ready, dropout)[0]
 
     def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
         """Mixtures (b h q v) by way of all weights, and the weights."""
         seen = self._seen(ready)
         scores = self._scores(ready, seen)
-        term = self._term(ready, seen, scores)
+        term = self._term(ready, seen.visible, scores)
         weighed = self.weighing(scores if term is None else scores + term, seen)
         kept = reference.kept(self.weighing, weighed.weights, dropout=dropout)
         mixed = self._mixed(kept, ready.value, distances_in(ready.view))
@@ -95,10 +103,10 @@ class Served(nn.Module):
             pair = pair._replace(previous=ready.trail[0])
         return reference.wide(self.score(pair))
 
-    def _term(self, ready: Ready, seen: Seen, scores: Tensor | None) -> Tensor | None:
+    def _term(self, ready: Ready, seen: Tensor | None, scores: Tensor | None) -> Tensor | None:
         """What the position adds to the scores; nothing to those of persistent keys, which stand nowhere."""
         key, ahead = ready.key[:, :, self.ahead :], self.ahead
-        visible = None if seen.visible is None else self.weighing.spread(seen.visible)[..., ahead:]
+        visible = None if seen is None else self.weighing.spread(seen)[..., ahead:]
         own = None if scores is None else scores[..., ahead:]
         term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible)
         return term if term is None else pad(term, (ahead, 0))
@@ -124,25 +132,52 @@ class Served(nn.Module):
             factor = None if factor is None else pad(factor, ahead, value=1.0)
         last = ready.trail[-1] if ready.trail else None
         return Seen(
-            view.query_positions, pad(view.key_positions, ahead), visible, ready.bias, last, factor, ready.marks
+            view.query_positions, pad(view.key_positions, ahead), visible, self._bias(ready), last, factor, ready.marks
         )
+
+    def _banded(self, ready: Ready, dropout: float) -> Tensor:
+        """Mixtures (b h q v), each query with the blocks of keys around it."""
+        assert isinstance(self.score, Product)
+        view, sink = ready.view, self.weighing.sink
+        asked = self._asked(ready)
+        query, key, value = (reference.wide(x) for x in (asked, ready.key, ready.value))
+        band = band_of(self.mask, self.heads, counted=view.aligned)
+        call = banded.Call(
+            band.blocks, self.score.scale, self.weighing.cap, dropout, -(-key.shape[2] // band.step),
+            hidden_in(view, self.mask, self.heads, band),
+        )  # fmt: skip
+        with torch.autocast(query.device.type, enabled=False):
+            tile = view.once(
+                ("tile", id(self.position), self.mask, self.heads),
+                lambda: tile_of(self.mask, self.heads, band, self.position, query),
+            )
+            query, key, value = (folded(x, band.step) for x in (query, key, value))
+            made, lse = banded.attend(query, key, value, tile, call)
+        made, lse = (unfolded(x, band.step, asked.shape[2]) for x in (made, lse.unsqueeze(-1)))
+        if sink is not None:
+            logit = sink(made).view(-1, 1, 1)
+            made, lse = made * torch.sigmoid(lse - logit), torch.logaddexp(lse, logit)
+        mixed = made.to(ready.value.dtype)
+        if view.tap is not None:
+            total = None if sink is None else 1 - (logit - lse).exp().squeeze(-1)
+            told = lse.squeeze(-1).detach() if self.weighing.cap is None else None
+            self._tell(ready._replace(key=ready.key.to(asked.dtype)), told, None, total, mixed, "banded")
+        return mixed
 
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v); the weights are not held."""
         assert isinstance(self.score, Product)
-        view, sink = ready.view, self.weighing.sink
+        view, sink, asked = ready.view, self.weighing.sink, self._asked(ready)
         triangle = view.triangle(self.mask) and not (self.training and self.key_dropout is not None)
-        seen = self._seen(ready)
-        visible = None if triangle else seen.visible
-        temperature, asked = self._temperature(view), self.score.ask(ready.query)
-        if temperature is not None:
-            asked = (asked * temperature).to(asked.dtype)
-        term = self._term(ready, seen, None)
+        seen = None if triangle else self._seen(ready)
+        visible = None if seen is None else seen.visible
+        temperature, bias = self._temperature(view), self._bias(ready)
+        term = self._term(ready, visible, None)
         if term is not None:
             term = term if temperature is None else term * temperature
-            ready = ready._replace(bias=term if ready.bias is None else term + ready.bias)
+            bias = term if bias is None else term + bias
         key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
-        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, ready.bias, self.ahead)
+        call = fused.Call(asked, key, value, self.score.scale, triangle, visible, bias, self.ahead)
         logit = None if sink is None else sink(asked)
         if logit is not None:
             call = fused.with_sink(call, logit)
@@ -150,8 +185,19 @@ class Served(nn.Module):
         if view.tap is not None:
             lse = fused.log_sum_exp(call)
             total = None if lse is None or logit is None else 1 - (logit.view(-1, 1) - lse).exp()
-            self._tell(ready._replace(key=key), lse, None, total, mixed, "fused")
+            self._tell(ready._replace(key=key), lse, None, total, mixed, "fused", seen, bias)
         return mixed
+
+    def _asked(self, ready: Ready) -> Tensor:
+        """Queries as a dot product compares them, warmed by the length."""
+        assert isinstance(self.score, Product)
+        temperature, asked = self._temperature(ready.view), self.score.ask(ready.query)
+        return asked if temperature is None else (asked * temperature).to(asked.dtype)
+
+    def _bias(self, ready: Ready) -> Tensor | None:
+        """What joins the logits of all pairs; nothing that of persistent keys."""
+        bias = bias_of(self.position, ready.turned, ready.kept, ready.view)
+        return None if bias is None else pad(bias, (self.ahead, 0))
 
     def _temperature(self, view: View) -> Tensor | None:
         made = self.weighing.temperature
@@ -164,14 +210,15 @@ class Served(nn.Module):
 
     def _tell(
         self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor,
-        kernel: str, seen: Seen | None = None,
+        kernel: str, seen: Seen | None = None, bias: Tensor | None = None,
     ) -> None:  # fmt: skip
         view = ready.view
         assert view.tap is not None
         seen, real = self._seen(ready) if seen is None else seen, view.key_real
+        joined = seen.bias if bias is None else bias
         record = Record(
             address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
-            joining=Held(Pairs(seen.visible, ready.bias, seen.factor, ready.term), ready.key.shape[2]),
+            joining=Held(Pairs(seen.visible, joined, seen.factor, ready.term), ready.key.shape[2]),
             lse=lse, weights=weights, output=mixed,
             query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
             key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,

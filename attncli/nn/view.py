@@ -8,42 +8,10 @@ import torch
 from torch import Tensor
 
 from attncli.nn.cache import Places
+from attncli.spec.masks import Mask
 from attncli.streams import Stream
 
 Made = TypeVar("Made")
-
-
-class Mask(Protocol):
-    """A mask of the language, as nn needs it: attncli.spec.masks.Mask, or any predicate of that form."""
-
-    @property
-    def text(self) -> str: ...
-
-    @property
-    def names(self) -> frozenset[str]:
-        """What the predicate reads, of q, k, h, q_length, k_length, document, and what streams carry."""
-
-    @property
-    def of_tokens(self) -> frozenset[str]:
-        """What it reads of each token."""
-
-    @property
-    def of_samples(self) -> frozenset[str]:
-        """What it reads of each sample."""
-
-    def allows(
-        self,
-        q: Any,
-        k: Any,
-        *,
-        h: Any,
-        q_length: Any,
-        k_length: Any,
-        document_q: Any,
-        document_k: Any,
-        carried: Mapping[str, Any],
-    ) -> Any:
-        """True where query position q may see key position k; ints or index tensors."""
 
 
 class Pairs(NamedTuple):
@@ -161,7 +129,8 @@ class View:
     """The geometry of one attention call, shared by the layers of a stack; masks and angles are made once.
 
     `plain`: the rows of both sides count their places 0, 1, 2, …, with padding behind, so that one table of positions
-    serves all rows; `aligned`: queries and keys are the same places, so that `causal` is the triangle.
+    serves all rows; `aligned`: queries and keys are the same places, so that `causal` is the triangle; `near`: two
+    tokens of one text stand as far from each other as their positions say.
     """
 
     query_positions: Tensor  # (b|1 q)
@@ -171,6 +140,7 @@ class View:
     padded: bool = False
     packed: bool = False
     aligned: bool = False
+    near: bool = False
     newest: bool = False  # each query is the last token of its text
     tap: Tap | None = None
     lengths: Tensor | None = None  # (b) real keys
@@ -309,7 +279,8 @@ def view_of_self(stream: Stream, tap: Tap | None = None) -> View:
     positions = positions_of(stream)
     return View(
         positions, positions, stream.documents, stream.documents,
-        padded=stream.padded, packed=stream.packed, aligned=stream.plain, tap=tap, lengths=stream.lengths,
+        padded=stream.padded, packed=stream.packed, aligned=stream.plain, near=True, tap=tap,
+        lengths=stream.lengths,
         query_carried=stream.carried, key_carried=stream.carried,
     )  # fmt: skip
 
@@ -318,7 +289,8 @@ def view_of_memory(reader: Stream, memory: Stream, tap: Tap | None = None) -> Vi
     """The places of `reader` seeing those of `memory`."""
     return View(
         positions_of(reader), positions_of(memory), reader.documents, memory.documents,
-        padded=memory.padded, packed=memory.packed, tap=tap, lengths=memory.lengths,
+        padded=memory.padded, packed=memory.packed, near=reader.plain and memory.plain, tap=tap,
+        lengths=memory.lengths,
         query_carried=reader.carried, key_carried=memory.carried,
     )  # fmt: skip
 
@@ -335,6 +307,7 @@ def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View
             None,
             None,
             aligned=new == total,
+            near=new == total,
             newest=new == 1,
             tap=tap,
             query_carried=tokens.carried,
@@ -342,6 +315,6 @@ def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View
         )
     return View(
         places.positions[:, total - new :], places.positions, places.documents[:, total - new :], places.documents,
-        padded=True, newest=new == 1 or places.ways is not None, tap=tap, lengths=places.lengths,
-        query_carried=tokens.carried, key_carried=places.carried, ways=places.ways,
+        padded=True, near=new == total and places.ways is None, newest=new == 1 or places.ways is not None, tap=tap,
+        lengths=places.lengths, query_carried=tokens.carried, key_carried=places.carried, ways=places.ways,
     )  # fmt: skip

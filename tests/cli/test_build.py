@@ -87,9 +87,15 @@ def test_nothing_is_lost_in_a_narrow_terminal(spec, monkeypatch, columns):
 
 def test_kernels_have_reasons(spec):
     said = build(spec, "--device", "cpu").stdout
-    assert "reference: every attention\n  on the CPU the fused kernel has no dropout on the weights" in said
+    whole = "encoder.0.attention, encoder.1.attention, decoder.0.cross_attention, decoder.1.cross_attention"
+    assert f"reference: {whole}\n  on the CPU the fused kernel has no dropout on the weights" in " ".join(
+        said.split(" ")
+    )
+    assert "banded: decoder.0.attention, decoder.1.attention\n  the mask is local: each block of queries reads" in said
     said = build(spec, "--device", "cpu", "-o", "model.attention.dropout=0").stdout
-    assert "fused: every attention" in said
+    assert "fused: encoder.0.attention" in said
+    said = build(spec, "--device", "cpu", "-o", "model.decoder.attention.mask=causal").stdout
+    assert "reference: every attention" in said
 
 
 def test_json_names_every_module_and_attention(spec):
@@ -108,7 +114,7 @@ def test_json_names_every_module_and_attention(spec):
     ]  # fmt: skip
     assert graph["attentions"][2] | {"why": []} == {
         "address": "decoder.0.attention", "heads": 1, "kv_heads": 1, "d_head": 32, "d_value": 32,
-        "mask": "causal & window(before=3)", "kernel": "reference", "why": [],
+        "mask": "causal & window(before=3)", "kernel": "banded", "why": [],
     }  # fmt: skip
     assert graph["attentions"][2]["why"]
 

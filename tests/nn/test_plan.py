@@ -18,11 +18,16 @@ from tests.nn.oracle import attention
 PLAIN = Traits(
     product=True, softmax=True, bias="none", dropout=0.0, heads=4, kv_heads=2, d_head=6, d_value=6, mask="causal"
 )
-CPU = {"device": "cpu", "dtype": "float32"}
+CPU = {"device": "cpu", "dtype": "float32", "size": None}
 DROPOUT = "on the CPU the fused kernel has no dropout on the weights; dropout: 0 would allow it"
 LEARNED = "on the CPU the fused kernel gives a learned bias no gradient; rotary would allow it"
 WIDE = "on the CPU the fused kernel needs d_value = d_head (7 and 6)"
 FUSED = "a dot product under softmax: the weights need not be held"
+BANDED = (
+    "the mask is local: each block of queries reads 160 keys, so the cost grows with the length; "
+    "rows under 320 tokens, and steps with a cache, take the whole row"
+)
+UNBANDED = "the mask is local, but the banded kernel has no select, span"
 
 REASONS = {
     "nothing": ({}, "train", "fused", (FUSED,)),
@@ -44,6 +49,11 @@ REASONS = {
     "wide values": ({"d_value": 7}, "eval", "reference", (WIDE,)),
     "several": ({"d_value": 7, "dropout": 0.1, "bias": "learned"}, "train", "reference", (DROPOUT, LEARNED, WIDE)),
     "forced": ({"d_value": 7, "wanted": "fused"}, "eval", "fused", (FUSED, f"the spec asks for it, though {WIDE}")),
+    "local": ({"span": 160}, "train", "banded", (BANDED,)),
+    "local, dropped": ({"span": 160, "dropout": 0.1}, "train", "banded", (BANDED,)),
+    "local, forced": ({"span": 160, "wanted": "banded"}, "train", "banded", (BANDED.split(";")[0],)),
+    "local, in vain": ({"span": 160, "unbanded": ("select", "span")}, "train", "fused", (FUSED, UNBANDED)),
+    "local, not asked": ({"span": 160, "wanted": "fused"}, "train", "fused", (FUSED,)),
     "forced in vain": ({"softmax": False, "wanted": "fused"}, "eval", "reference", ("the normalizer is not softmax",)),
 }
 
@@ -55,10 +65,9 @@ def test_every_reason_is_reached(traits, phase, kernel, reasons):
 
 def test_what_binds_the_cpu_does_not_bind_other_devices():
     traits = dataclasses.replace(PLAIN, dropout=0.1, bias="learned", d_value=7)
-    assert plan(traits, device="cuda", dtype="bfloat16", phase="train").kernel == "fused"
-    assert plan(dataclasses.replace(traits, softmax=False), device="cuda", dtype="bfloat16", phase="train").kernel == (
-        "reference"
-    )
+    cuda = {"device": "cuda", "dtype": "bfloat16", "phase": "train", "size": None}
+    assert plan(traits, **cuda).kernel == "fused"
+    assert plan(dataclasses.replace(traits, softmax=False), **cuda).kernel == "reference"
 
 
 def all_traits() -> list[Traits]:

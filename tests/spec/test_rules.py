@@ -147,6 +147,18 @@ def test_recurrent_stacks(text, says, help, old, new):
          "write max_length: 1024 here, or max_length: 16 on 'encoder'", "max_length: 16", "max_length: 1024"),
         (tagger("{attention: {score: additive, kernel: ▸fused}}"), "kernel: the fused kernel has no score 'additive'",
          "write kernel: auto", "additive", "general"),
+        (tagger("{attention: {score: additive, mask: window(around=3), kernel: ▸banded}}"),
+         "kernel: the banded kernel has no score 'additive'", "write kernel: auto", "additive", "general"),
+        (tagger("{attention: {normalizer: sparsemax, mask: window(around=3), kernel: ▸banded}}"),
+         "kernel: the banded kernel has no normalizer 'sparsemax'", "write kernel: auto", "sparsemax", "softmax"),
+        (tagger("{attention: {position: transformer_xl, mask: window(around=3),"
+                " persistent: 2, kernel: ▸banded}}"),
+         "kernel: the banded kernel has no position transformer_xl or persistent", "write kernel: auto", "banded",
+         "reference"),
+        (tagger("{attention: {mask: window(before=3), kernel: ▸banded}}"),
+         "kernel: the banded kernel needs a mask that bounds the distance, as a window does; "
+         "this is 'window(before=3)'",
+         "write kernel: auto, or a window on both sides", "window(before=3)", "window(around=3)"),
         (tagger("{attention: {normalizer: sparsemax, kernel: ▸fused}}"),
          "kernel: the fused kernel has no normalizer 'sparsemax'", "write kernel: auto", "sparsemax", "softmax"),
         (tagger("{attention: {heads: 4, position: {d_rotary: ▸128}}}"), "d_rotary 128 is wider than a head, 64",

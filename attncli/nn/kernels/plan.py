@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Phase = Literal["train", "eval"]
+Kernel = Literal["fused", "banded", "reference", "linear"]
+Wanted = Literal["auto", "fused", "banded", "reference"]
+
+BANDED_FROM = 2
+"""Rows of so many times the keys that a block reads are where the banded kernel begins to win."""
 
 
 @dataclass(frozen=True)
@@ -21,27 +26,59 @@ class Traits:
     d_value: int
     mask: str
     steps: tuple[str, ...] = ()  # keys of the spec that ask for steps which only the reference has
-    wanted: Literal["auto", "fused", "reference"] = "auto"
+    span: int | None = None  # keys that a block of queries reads, where the mask is local
+    unbanded: tuple[str, ...] = ()  # what keeps the banded kernel away
+    wanted: Wanted = "auto"
+
+
+class Size(NamedTuple):
+    """Of one call. `near`: both sides lie in the order of their positions, as in a pass over whole rows."""
+
+    batch: int
+    queries: int
+    keys: int
+    near: bool
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel and the reasons; where it is the reference, each reason names what keeps the fused one away."""
+    """A kernel and the reasons; where it is a slower one, the reasons name what keeps a faster one away."""
 
-    kernel: Literal["fused", "reference", "linear"]
+    kernel: Kernel
     reasons: tuple[str, ...]
 
 
 @lru_cache(maxsize=4096)
-def plan(traits: Traits, *, device: str, dtype: str, phase: Phase) -> Choice:
+def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | None) -> Choice:
     """Choose for one attention. `device` is cpu, cuda or mps; `dtype` as torch prints it, without 'torch.'.
+
+    Without a size the rows are as long as they may be, and the reasons say from which length on that holds.
+    """
+    if traits.wanted == "reference":
+        return Choice("reference", ("the spec asks for it",))
+    if traits.span is not None and traits.wanted in ("auto", "banded"):
+        least = 0 if traits.wanted == "banded" else BANDED_FROM * traits.span
+        if not traits.unbanded and (size is None or (size.near and size.keys >= least)):
+            return Choice("banded", (_banded(traits, least),))
+    other = _whole(traits, device=device, phase=phase)
+    if traits.span is None or not traits.unbanded or traits.wanted == "fused":
+        return other
+    against = "the mask is local, but the banded kernel has no " + ", ".join(traits.unbanded)
+    return Choice(other.kernel, (*other.reasons, against))
+
+
+def _banded(traits: Traits, least: int) -> str:
+    cost = f"the mask is local: each block of queries reads {traits.span} keys, so the cost grows with the length"
+    return f"{cost}; rows under {least} tokens, and steps with a cache, take the whole row" if least else cost
+
+
+def _whole(traits: Traits, *, device: str, phase: Phase) -> Choice:
+    """Of the kernels that look at whole rows.
 
     The fused kernel is torch's scaled_dot_product_attention. Its fast form on the CPU has no dropout, no gradient for
     a bias and no values of another width than the keys; it would fall back to one that holds all weights, as the
     reference does, so the reference is the honest name there.
     """
-    if traits.wanted == "reference":
-        return Choice("reference", ("the spec asks for it",))
     against = []
     if not traits.product:
         against.append("the score is no dot product")
@@ -55,7 +92,7 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase) -> Choice:
             against.append("on the CPU the fused kernel gives a learned bias no gradient; rotary would allow it")
         if traits.d_value != traits.d_head:
             against.append(f"on the CPU the fused kernel needs d_value = d_head ({traits.d_value} and {traits.d_head})")
-    if against and (traits.wanted == "auto" or not (traits.product and traits.softmax and not traits.steps)):
+    if against and (traits.wanted != "fused" or not (traits.product and traits.softmax and not traits.steps)):
         return Choice("reference", tuple(against))
     reasons = ["a dot product under softmax: the weights need not be held"]
     if traits.wanted == "fused" and against:

@@ -81,6 +81,7 @@ class Relative(nn.Module):
 
     learned: ClassVar[bool] = False
     pairs: ClassVar[bool] = True  # what it does hangs on the places of a query and a key, not on what lies between
+    of_distance: ClassVar[bool] = False  # whether `bias` reads the distances of positions alone
     whole: bool = False
     widens: int = 1  # how many times wider a turned key is
 

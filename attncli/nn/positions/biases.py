@@ -13,6 +13,8 @@ from attncli.nn.positions.base import Distances, Relative, wide
 class Alibi(Relative):
     """-m_h |q - k|. Press et al. 2022, arXiv:2108.12409, section 3; two-sided where a mask lets a query look ahead."""
 
+    of_distance = True
+
     def __init__(self, *, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -50,6 +52,7 @@ class T5(Relative):
     """table[bucket(k - q)] for each head. Raffel et al. 2020, arXiv:1910.10683, section 2.1."""
 
     learned = True
+    of_distance = True
 
     def __init__(self, *, heads: int, buckets: int, max_distance: int, two_sided: bool) -> None:
         super().__init__()
@@ -81,6 +84,8 @@ class T5(Relative):
 
 class OfDistance(Relative):
     """A bias that is computed once for each distance that occurs."""
+
+    of_distance = True
 
     def bias(self, query_positions: Tensor, key_positions: Tensor, distances: Callable[[], Distances]) -> Tensor:
         found = distances()

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from attncli.spec.masks.forms import FALSE, TRUE, Some, at_head, form_of, with_key, with_number
 from attncli.spec.masks.grammar import read_tree
 from attncli.spec.masks.linear import Box
+from attncli.spec.masks.local import Local, local_of
 from attncli.spec.masks.picture import draw
 from attncli.spec.masks.predicates import Causal, Predicate, Prefix, Same
 from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
@@ -130,6 +131,10 @@ class Mask:
         """
         form = form_of(self.tree)
         return None if form in (TRUE, FALSE) else band_of(form)
+
+    def local(self, heads: int) -> Local | None:
+        """How far any of the heads sees, if that is bounded on both sides and decided by q, k and h alone."""
+        return local_of(self.tree, heads if "h" in self.names else 1) if self.names <= {"h"} else None
 
     def causal(self, *, length: int = 1024, heads: int | None = None) -> Witness | None:
         """None if no query ever sees a later key; else the first pair (query, key, head) where one does.

@@ -6,17 +6,16 @@ from attncli.spec.base import Fault
 from attncli.spec.fixed import Projection
 from attncli.spec.masks.predicates import Causal, Neighbourhood, Prefix, Same
 from attncli.spec.masks.rules import mask_faults
-from attncli.spec.normalizers import Queries, Softmax
+from attncli.spec.normalizers import Queries
 from attncli.spec.positions import NoPosition
 from attncli.spec.recurrent import Recurrent
-from attncli.spec.rules import positions, sequential, steps
+from attncli.spec.rules import kernels, positions, sequential, steps
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import (
     BiasedDot,
     Cosine,
     Distance,
     Dot,
-    General,
     Location,
     ScaledDot,
     Synthesizer,
@@ -26,8 +25,6 @@ from attncli.spec.spans import Predicted
 
 COMPARED = (ScaledDot, Dot, Cosine, BiasedDot, Trilinear, Distance)
 """Scores that multiply a query with a key feature by feature."""
-PRODUCTS = (ScaledDot, Dot, Cosine, General, Trilinear, Distance)
-"""Scores that the fused kernel computes: a dot product of something made of each side."""
 MOST_TRIED = 32768
 """Tokens of the rows in which a mask is tried pair by pair where no proof is found."""
 
@@ -39,7 +36,7 @@ def faults(site: Site, *, writes: bool, prompt: bool) -> Iterator[Fault]:
     """
     yield from _widths(site)
     yield from _score(site)
-    yield from _kernel(site)
+    yield from kernels.faults(site)
     yield from _normalizer(site, writes=writes)
     yield from sequential.faults(site)
     yield from _span(site)
@@ -129,14 +126,3 @@ def _span(site: Site) -> Iterator[Fault]:
     if isinstance(site.attention.span, Predicted) and site.source is None and site.attention.mask.causal() is None:
         rule = "the place is predicted as a share of the length, which is unknown while a text is written"
         yield Fault((*site.where, "span"), rule, "write it in the cross_attention, or leave it out")
-
-
-def _kernel(site: Site) -> Iterator[Fault]:
-    a = site.attention
-    if a.kernel != "fused":
-        return
-    if not isinstance(a.score, PRODUCTS):
-        yield Fault((*site.where, "kernel"), f"the fused kernel has no score '{a.score.kind}'", "write kernel: auto")
-    if not isinstance(a.normalizer, Softmax):
-        rule = f"the fused kernel has no normalizer '{a.normalizer.kind}'"
-        yield Fault((*site.where, "kernel"), rule, "write kernel: auto")

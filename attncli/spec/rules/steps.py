@@ -33,13 +33,6 @@ def faults(site: Site) -> Iterator[Fault]:
     found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_pairs(a), *_selective(site)]
     for fault in (*found, *_length(site), *_select(site), *_budget(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
-    yield from _kernel(site)
-
-
-def _kernel(site: Site) -> Iterator[Fault]:
-    missing = site.attention.without_kernel
-    if site.attention.kernel == "fused" and missing:
-        yield Fault((*site.where, "kernel"), f"the fused kernel has no {listed(missing)}", "write kernel: auto")
 
 
 def _norms(a: AnyAttention) -> Iterator[Fault]:

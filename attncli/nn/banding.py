@@ -1,0 +1,170 @@
+"""Blocks for the banded kernel: what a mask and the positions of one pass come to, with nothing of size q x k.
+
+A mask that repeats itself from block to block becomes one small tile; what differs from row to row (padding, documents,
+a mask whose period fits no block) is told for each block. Where a mask lets a query see only every step-th key, places
+are put into `step` classes first, in each of which the keys stand side by side. Shapes: see kernels/banded.py.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from attncli.nn.kernels.banded import Blocks, windows
+from attncli.nn.normalizers import Softmax
+from attncli.nn.positions import Relative, distances_of
+from attncli.nn.scores import Product, Score
+from attncli.nn.view import View
+from attncli.nn.weighing import Weighing
+from attncli.spec.masks import Mask
+from attncli.spec.masks.local import Local
+
+LARGEST_PERIOD = 256
+"""A mask that repeats itself after more places than this is told for each block."""
+
+
+class Band(NamedTuple):
+    """How a mask is laid in blocks."""
+
+    local: Local
+    blocks: Blocks
+    step: int  # classes of places
+    tiled: bool  # one tile says all that the mask says
+
+
+def span_of(mask: Mask, heads: int) -> int | None:
+    """Keys that a block of queries reads, with which the cost grows; None where the mask is not local."""
+    local = mask.local(heads)
+    return None if local is None else _blocks(local)[0].width
+
+
+def unbanded(
+    score: Score,
+    position: Relative,
+    weighing: Weighing,
+    *,
+    span: object | None,
+    persistent: object | None,
+    key_dropout: object | None,
+) -> tuple[str, ...]:
+    """What of an attention keeps the banded kernel away, as the spec names it."""
+    kind = type(position)
+    moves = (kind.term, kind.fade, kind.carry) != (Relative.term, Relative.fade, Relative.carry)
+    found = {
+        "score but dot products": not isinstance(score, Product),
+        "normalizer but softmax": not isinstance(weighing.normalizer, Softmax),
+        "position that reads what the tokens hold": moves,
+        "bias of more than the distance": kind.bias is not Relative.bias and not position.of_distance,
+        "talking_heads": weighing.before is not None or weighing.after is not None,
+        "select": weighing.select is not None,
+        "span": span is not None or weighing.reach is not None,
+        "persistent": persistent is not None,
+        "selective": weighing.selective is not None,
+        "key_dropout": key_dropout is not None,
+        "difference of maps": weighing.difference is not None,
+    }
+    return tuple(name for name, holds in found.items() if holds)
+
+
+@lru_cache(maxsize=256)
+def band_of(mask: Mask, heads: int, *, counted: bool) -> Band:
+    """The blocks of a local mask; `counted`: the positions of each row are its places."""
+    local = mask.local(heads)
+    assert local is not None, "the plan gives the banded kernel local masks"
+    blocks, step, period = _blocks(local)
+    tiled = period == 1 or (counted and period is not None and blocks.size % period == 0)
+    band = Band(local, blocks, step, tiled)
+    if not tiled:
+        return band
+    used = seen_in(mask, heads, band).any(0).any(0).view(-1, blocks.size).any(1).nonzero().flatten().tolist()
+    first, last = min(used, default=blocks.behind), max(used, default=blocks.behind)
+    return band._replace(blocks=Blocks(blocks.size, max(0, blocks.behind - first), max(0, last - blocks.behind)))
+
+
+def _blocks(local: Local) -> tuple[Blocks, int, int | None]:
+    """The blocks, the number of classes, and the period within a class."""
+    step = local.step if local.period == 1 else 1
+    before, after = local.before // step, local.after // step
+    reach = before + after
+    size = 32 if reach <= 160 else 64 if reach <= 640 else 128
+    if local.period is not None and 1 < local.period <= LARGEST_PERIOD:
+        size = -(-size // local.period) * local.period
+    return Blocks(size, -(-before // size), -(-after // size)), step, local.period
+
+
+def _places(band: Band, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Positions of the queries of a block (s) and of its keys (w), counted from its first key."""
+    size = band.blocks.size
+    return tuple(
+        torch.arange(start, end, device=device) * band.step
+        for start, end in ((band.blocks.behind * size, (band.blocks.behind + 1) * size), (0, band.blocks.width))
+    )  # type: ignore[return-value]  # two of them
+
+
+def seen_in(mask: Mask, heads: int, band: Band, device: torch.device | None = None) -> Tensor:
+    """Bool (h|1 s w): what the mask shows of every block."""
+    q, k = _places(band, device)
+    h = torch.arange(heads if "h" in mask.names else 1, device=device).view(-1, 1, 1)
+    allowed = mask.allows(q.unsqueeze(1), k, h=h, q_length=None, k_length=None, document_q=None, document_k=None,
+                          carried={})  # fmt: skip
+    return torch.as_tensor(allowed, device=device).expand(len(h), len(q), len(k))
+
+
+def tile_of(mask: Mask, heads: int, band: Band, position: Relative, like: Tensor) -> Tensor:
+    """(h|1 s w) of the dtype and device of a tensor: the bias of every block, -inf where the mask hides."""
+    q, k = (x.unsqueeze(0) for x in _places(band, like.device))
+    bias = position.bias(q, k, lambda: distances_of(q, k))
+    tile = like.new_zeros(1, q.shape[1], k.shape[1]) if bias is None else bias[0].to(like.dtype)
+    return tile.masked_fill(~seen_in(mask, heads, band, like.device), -torch.inf) if band.tiled else tile
+
+
+def hidden_in(view: View, mask: Mask, heads: int, band: Band) -> Tensor | None:
+    """Bool (b h|1 c s|1 w): what padding, documents and a mask without a tile hide; None where that is nothing."""
+    backward = view.aligned and band.local.after == 0  # no real query sees the padding behind its row
+    whole = view.query_positions.shape[1] % band.step == 0
+    if band.tiled and not view.packed and (backward or (view.key_real is None and whole)):
+        return None
+    return view.once(("hidden", mask, heads), lambda: ~_shown(view, mask, heads, band))
+
+
+def _shown(view: View, mask: Mask, heads: int, band: Band) -> Tensor:
+    rows = max(len(view.query_positions), 1 if view.key_documents is None else len(view.key_documents))
+    queries = folded(view.query_positions.unsqueeze(-1), band.step).shape[1]
+
+    def asks(x: Tensor) -> Tensor:
+        cut = pad(folded(x.expand(rows, -1).unsqueeze(-1), band.step).squeeze(-1), (0, -queries % band.blocks.size))
+        return cut.view(len(cut), 1, -1, band.blocks.size, 1)
+
+    def read(x: Tensor, fill: int) -> Tensor:
+        cut = folded(x.expand(rows, -1).unsqueeze(-1), band.step, fill).squeeze(-1)
+        return windows(cut, band.blocks, queries, fill)[:, None, :, None, :]
+
+    document = torch.zeros_like(view.key_positions) if view.key_documents is None else view.key_documents
+    document = read(document, -1)
+    shown = document >= 0
+    if view.packed and view.query_documents is not None:
+        shown = shown & (asks(view.query_documents) == document)
+    if not band.tiled:
+        h = torch.arange(heads if "h" in mask.names else 1, device=shown.device).view(1, -1, 1, 1, 1)
+        q, k = asks(view.query_positions), read(view.key_positions, 0)
+        shown = shown & mask.allows(q, k, h=h, q_length=None, k_length=None, document_q=None, document_k=None,
+                                    carried={})  # fmt: skip
+    return shown
+
+
+def folded(x: Tensor, step: int, fill: float = 0) -> Tensor:
+    """(b … n e) to (b·step … n/step e): each class of places in a row of its own."""
+    if step == 1:
+        return x
+    whole = pad(x, (0, 0, 0, -x.shape[-2] % step), value=fill)
+    return whole.view(*x.shape[:-2], -1, step, x.shape[-1]).movedim(-2, 1).flatten(0, 1)
+
+
+def unfolded(x: Tensor, step: int, places: int) -> Tensor:
+    """(b·step … n/step e) back to (b … n e)."""
+    if step == 1:
+        return x
+    rows = x.view(-1, step, *x.shape[1:]).movedim(1, -2)
+    return rows.flatten(-3, -2)[..., :places, :]
