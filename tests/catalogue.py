@@ -191,6 +191,9 @@ POSITIONS = {
     "disentangled, released": "{kind: disentangled, max_distance: 8, key_distance: released}",
     "xpos": "{kind: xpos, layout: half, d_rotary: 6, scale_base: 4.0}",
     "xpos, interleaved": "{kind: xpos, layout: interleaved, d_rotary: 4, base: 100.0, scale_base: 9.0}",
+    "bank": "{kind: bank, extent: 3, d_bank: 5}",
+    "bank, one": "{kind: bank, extent: 20, d_bank: 1}",
+    "pope": "{kind: pope, base: 50.0}",
     "cope": "{kind: cope, maximum: 2}",
     "forgetting": "forgetting",
 }
@@ -225,6 +228,9 @@ STEPS = {
     "qk_norm": "{qk_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
     "qk_norm, projection": "{qk_norm: {kind: layer_norm, epsilon: 1.0e-3, over: projection}}",
     "v_norm": "{v_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+    "values": "{values: keys, projections: [query, key, output], d_head: 6, d_value: 6}",
+    "values, others": "{values: keys, projections: [query, key, output], d_head: 6, d_value: 6, persistent: 2, "
+    "sink: learned, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, talking_heads: after}",
     "soft_cap": "{soft_cap: 0.7}",
     "length_temperature": "{length_temperature: {kind: llama4, scale: 0.4, floor: 2}}",
     "talking_heads, before": "{talking_heads: before}",
@@ -244,6 +250,8 @@ STEPS = {
     "context_norm": "{context_norm: {kind: layer_norm, epsilon: 1.0e-3}}",
     "head_scale": "{head_scale: learned}",
     "gate": "{gate: sigmoid}",
+    "output": "{output: attention_on_attention}",
+    "output, others": "{output: attention_on_attention, gate: sigmoid_per_head, head_scale: learned}",
     "gate a head": "{gate: sigmoid_per_head}",
     "many": "{qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, v_norm: {kind: rms_norm, epsilon: 1.0e-3}, "
     "length_temperature: {kind: llama4, scale: 0.4, floor: 2}, sink: learned, head_scale: learned, gate: sigmoid}",

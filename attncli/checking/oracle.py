@@ -1,14 +1,15 @@
 """An attention of attncli.nn told again in plain Python by attncli.reference: another road to the same numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from attncli.nn import differential, normalizers, norms, positions, scores, sparse
+from attncli.checking.oracle_positions import bias_of, related_of, turn_of
+from attncli.nn import differential, normalizers, norms, scores, sparse
 from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
@@ -18,7 +19,6 @@ from attncli.reference import differential as reference_differential
 from attncli.reference import latent as reference_latent
 from attncli.reference import normalizers as reference_normalizers
 from attncli.reference import norms as reference_norms
-from attncli.reference import positions as reference_positions
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
 from attncli.reference.vectors import Matrix, Vector
@@ -51,7 +51,7 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         visible=visible,
         bias=bias_of(module, memory.tolist()),
         turn=turn_of(module.position, len(memory)),
-        related=related_of(module),
+        related=related_of(module, x.tolist(), len(memory)),
         steps=steps_of(module),
         joint=reference_normalizers.over_queries if module.normalizer.joins_queries else None,
     )
@@ -66,7 +66,7 @@ def _latent_outputs(module: LatentAttention, x: Tensor, memory: Tensor, visible:
         *(_bias(each) for each in (down, module.kv_down, module.output)),
     )
     d_head, d_rotary, _ = module.widths
-    turn = turn_of(module.position, len(memory)) or (lambda x, at, side: list(x))
+    turn = turn_of(module.position, len(memory)) or (lambda x, at, side, head: list(x))
     return reference_latent.latent(
         x.tolist(), memory.tolist(), reference_latent.Latents(*ranked), heads=module.heads, d_head=d_head,
         d_rotary=d_rotary, visible=visible, turn=turn, bias=bias_of(module, memory.tolist()),
@@ -159,119 +159,6 @@ def normalizer_of(normalizer: Normalizer, head: int) -> reference.Normalizer:
     raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
 
 
-def bias_of(module: Attention, memory: list[Numbers]) -> Callable[[int, int, int], float] | None:
-    """What a relative position adds to the logit of (query, key, head)."""
-    position, heads = module.position, module.maps
-    own: dict[str, Any] = {name: parameter.tolist() for name, parameter in position.named_parameters()}
-    match position:
-        case positions.Alibi():
-            slopes = own.get("slopes", reference_positions.alibi_slopes(heads))
-            return lambda q, k, h: reference_positions.alibi(slopes[h], q, k)
-        case positions.T5():
-            table = own["table.weight"]
-            bucket = partial(
-                reference_positions.t5_bucket, two_sided=position.two_sided, buckets=position.buckets,
-                max_distance=position.max_distance,
-            )  # fmt: skip
-            return lambda q, k, h: table[bucket(k - q)][h]
-        case positions.Kerple():
-            sizes = [math.log1p(math.exp(x)) for x in own["size"]]
-            powers = position.form == "power"
-            shapes = [2 / (1 + math.exp(-x)) if powers else math.log1p(math.exp(x)) for x in own["shape"]]
-            return lambda q, k, h: reference_positions.kerple(q - k, size=sizes[h], shape=shapes[h], form=position.form)
-        case positions.Sandwich():
-            width = 2 * len(position.rates)
-            base = position.rates[-1] ** (-width / (width - 2))
-            return lambda q, k, h: reference_positions.sandwich(q - k, h, heads=heads, width=width, base=base)
-        case positions.LogDistance():
-            hidden = {"hidden": own["hidden.weight"], "hidden_bias": own["hidden.bias"]}
-            return lambda q, k, h: reference_positions.log_distance(k - q, out=own["out.weight"][h], **hidden)
-        case positions.Forgetting():
-            weight, bias = own["gate.weight"], own["gate.bias"]
-            gates = [
-                [reference_positions.forget_gate(state, weight=weight[h], bias=bias[h]) for state in memory]
-                for h in range(heads)
-            ]
-            return lambda q, k, h: reference_positions.forgetting(gates[h], q, k)
-    return None
-
-
-def turn_of(position: Any, length: int) -> Callable[[Vector, int, str], Numbers] | None:
-    """How a relative position turns a query or a key at a place of a text of some length."""
-    if not isinstance(position, positions.Rotary):
-        return None
-    kind: Any = position
-    width = 2 * len(position.rates)
-    turn = partial(reference_positions.rotary, d_rotary=width, layout=position.layout)
-
-    def grown(x: Vector, at: int, rates: Vector) -> Numbers:
-        return [each * position.size for each in turn(x, at, rates=rates)[:width]] + list(x[width:])
-
-    def plain(x: Vector, at: int, side: str) -> Numbers:
-        rates = position.rates
-        if isinstance(position, positions.DynamicNtk):
-            rates = reference_positions.dynamic_ntk(
-                width // 2, length=length, factor=position.factor, original_length=position.original_length,
-                base=position.base,
-            )  # fmt: skip
-        heat = position.heat if side == "query" else 1.0
-        return [each * heat for each in grown(x, at, rates)]
-
-    def sized(x: Vector, at: int, side: str) -> Numbers:
-        base = kind.rates[1] ** (-width / 2)
-        scale_base = math.log(0.4 / 1.4) / kind.decays[0]
-        sizes = {"d_rotary": width, "base": base, "layout": kind.layout, "scale_base": scale_base}
-        return reference_positions.xpos(x, at, side=side, **sizes)
-
-    def either(x: Vector, at: int, side: str) -> Numbers:
-        """Longrope: by the length where a query looks ahead; else keys in both turns, of which a query reads one."""
-        short, long = grown(x, at, kind.rates), grown(x, at, kind.long)
-        if kind.two_sided:
-            return long if length > kind.original_length else short
-        none = [0.0] * len(x)
-        if side == "key":
-            return short + long
-        return none + long if at >= kind.original_length else short + none
-
-    if isinstance(position, positions.Longrope):
-        return either
-    return sized if isinstance(position, positions.Xpos) else plain
-
-
-def related_of(module: Attention) -> reference.Related:
-    """What a relative position makes of queries and keys, with the weights of a module."""
-    position, heads, kv_heads = module.position, module.maps, module.key_heads
-    own: dict[str, Any] = {name: parameter.tolist() for name, parameter in position.named_parameters()}
-    scale = getattr(module.score, "scale", 1.0)
-
-    def of_head(matrix: list[Numbers], parts: int, head: int) -> list[Numbers]:
-        rows = len(matrix) // parts
-        at = head // (heads // parts) * rows
-        return matrix[at : at + rows]
-
-    def term(h: int, q: int, query: Vector, keys: Matrix, scores: Vector, seen: Sequence[bool]) -> Numbers:
-        match position:
-            case positions.Shaw():
-                return reference_positions.shaw(query, q, len(keys), table=own["key.weight"], scale=scale)
-            case positions.TransformerXl():
-                return reference_positions.transformer_xl(
-                    query, q, keys, of_content=own["directions.content"][h], of_position=own["directions.position"][h],
-                    map=of_head(own["map.weight"], kv_heads, h), width=position.d_model, scale=scale,
-                )  # fmt: skip
-            case positions.Disentangled():
-                return reference_positions.disentangled(
-                    query, q, keys, table=own["table.weight"], of_key=of_head(own["key.weight"], kv_heads, h),
-                    of_query=of_head(own["query.weight"], heads, h), released=position.released, scale=scale,
-                )  # fmt: skip
-        return reference_positions.cope(query, q, scores, seen, table=own["table.weight"])
-
-    def carry(q: int, weights: Vector) -> Numbers:
-        return reference_positions.shaw_carried(weights, q, table=own["value.weight"])
-
-    kinds = (positions.Shaw, positions.TransformerXl, positions.Disentangled, positions.Cope)
-    return reference.Related(term if isinstance(position, kinds) else None, carry if "value.weight" in own else None)
-
-
 def norm_of(norm: Any) -> Callable[[Vector], Numbers]:
     """A norm of the reference with the weights of a module."""
     match norm:
@@ -329,6 +216,7 @@ def steps_of(module: Any) -> reference_steps.Steps:
         ramp=1.0 if span is None else span.ramp,
         selective=weighing.selective is not None,
         top=None if weighing.select is None else weighing.select.keys,
-        persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.value.tolist())),
+        persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.values.tolist())),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),
+        on_attention=isinstance(module.output, nn_steps.OnAttention),
     )

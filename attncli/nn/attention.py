@@ -20,7 +20,7 @@ from attncli.nn.forgetful import KeyDropout
 from attncli.nn.kernels import reference
 from attncli.nn.kernels.plan import Traits, Wanted
 from attncli.nn.normalizers import Softmax
-from attncli.nn.placing import bias_trait, build_position, turned
+from attncli.nn.placing import angles_of, bias_trait, build_position, turned
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product, Score, build_score
 from attncli.nn.selective import Marks, recalled
@@ -29,6 +29,7 @@ from attncli.nn.spans import Predicted, build_predicted
 from attncli.nn.steps import (
     Ending,
     Gate,
+    OnAttention,
     Persistent,
     ValueResidual,
     build_ending,
@@ -52,6 +53,9 @@ class Asked(NamedTuple):
 
     query: Tensor  # (b m q e), turned
     gate: Tensor | None  # (b h q v|1), between 0 and 1
+    back: tuple[Tensor, ...] | None = None  # the angles by which mixtures of turned keys are turned back
+    states: Tensor | None = None  # (b q d_query), where the output map reads them
+    demand: Tensor | None = None  # (b h q ·), what the position makes of the states
 
 
 class Attention(Served):
@@ -69,7 +73,7 @@ class Attention(Served):
         query_norm: nn.Module, key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
         span: Predicted | None, key_dropout: KeyDropout | None, ending: Ending, gate: Gate | None, dropout: float,
-        steps: tuple[str, ...], kernel: Wanted,
+        steps: tuple[str, ...], kernel: Wanted, shared: bool, on_attention: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -81,12 +85,17 @@ class Attention(Served):
         self.key = _projection("key", d_memory, self.key_heads * d_head, projections, bias)
         self.value = _projection("value", d_memory, kv_heads * d_value, projections, bias)
         self.output = _projection("output", heads * d_value, d_output, projections, bias)
+        if on_attention:
+            self.output = OnAttention(
+                d_mixed=heads * d_value, d_query=d_query, d_output=d_output, bias="output" in bias
+            )
         self.query_norm = query_norm
         self.key_norm = key_norm if "key" in score.reads else nn.Identity()
         self.value_norm = value_norm
         self.value_residual = value_residual
         self.persistent = persistent
         self.ahead = 0 if persistent is None else persistent.number
+        self.shared = shared  # the keys are the values too
         self.score = score
         self.position = position
         self.mask = mask
@@ -100,7 +109,7 @@ class Attention(Served):
         self.traits = Traits(
             product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
             bias=bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
-            d_value=d_value, mask=mask.text, steps=steps, span=span_of(mask, heads),
+            d_value=d_key if shared else d_value, mask=mask.text, steps=steps, span=span_of(mask, heads),
             unbanded=unbanded(score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout),
             wanted=kernel,
         )  # fmt: skip
@@ -123,23 +132,36 @@ class Attention(Served):
     def ask(self, x: Tensor, view: View) -> Asked:
         """Queries, normed and turned, and the gate of what they will be given."""
         query = self.query_norm(_split(self.query(x), self.maps))
-        return Asked(turned(self.position, query, view, "query"), None if self.gate is None else self.gate(x))
+        return Asked(
+            turned(self.position, query, view, "query"),
+            None if self.gate is None else self.gate(x),
+            back=angles_of(self.position, view, "query") if self.shared else None,
+            states=x if isinstance(self.output, OnAttention) else None,
+            demand=self.position.demand(x),
+        )
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
         """Keys, turned and as the score reads them, and values. A score that reads no key gets keys of width 0.
 
-        `first` are the values that the first layer's attention read at the same places.
+        `first` are the values that the first layer's attention read at the same places. Keys that are the values too
+        are kept once, as turned, beside values of width 0.
         """
+        kept = self.position.keep(memory)
+        if self.weighing.selective is not None:
+            kept = (*kept, reference.wide(memory.new_empty(len(memory), 1, memory.shape[1], 0)))
+        if self.shared:
+            key = self._turned_key(memory, view)
+            return key, key[..., :0], *kept
         value = self.value_norm(_split(self.value(memory), self.kv_heads))
         if self.value_residual is not None and first is not None:
             value = self.value_residual(value, first)
-        kept = self.position.keep(memory)
-        if self.weighing.selective is not None:
-            kept = (*kept, reference.wide(value.new_empty(len(value), 1, value.shape[2], 0)))
         if "key" not in self.score.reads:
             return value[..., :0], value, *kept
+        return self._readable(self._turned_key(memory, view)), value, *kept
+
+    def _turned_key(self, memory: Tensor, view: View) -> Tensor:
         key = self.key_norm(_split(self.key(memory), self.key_heads))
-        return self._readable(turned(self.position, key, view, "key")), value, *kept
+        return turned(self.position, key, view, "key")
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
         """Outputs (b q d_output) of queries that asked, over keys and values that were read."""
@@ -147,20 +169,26 @@ class Attention(Served):
 
     def end(self, mixed: Tensor, asked: Asked) -> Tensor:
         """Mixtures (b h q v) to outputs (b q d_output)."""
-        out: Tensor = self.output(self.ending(mixed, asked.gate).transpose(1, 2).flatten(2))
+        if asked.back is not None:
+            mixed = self.position.back(mixed, asked.back)
+        joined = self.ending(mixed, asked.gate).transpose(1, 2).flatten(2)
+        out: Tensor = self.output(joined if asked.states is None else torch.cat((joined, asked.states), -1))
         return out
 
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
         """What a kernel reads, with the persistent keys in front of the others."""
         key, value, *kept = projected
+        if self.shared:
+            key, value = self._readable(key), key
         trail: Trail = ()
         marks = None
         if self.weighing.selective is not None:
             trail, marks = recalled(kept.pop(), queries=asked.query.shape[2], ahead=self.ahead)
-        ready = Ready(self.position.ask(asked.query), key, value, tuple(kept), view, asked.query, trail, marks)
+        query = self.position.ask(asked.query)
+        ready = Ready(query, key, value, tuple(kept), view, asked.query, trail, marks, demand=asked.demand)
         if self.persistent is None:
             return ready
-        own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.value.unsqueeze(0))
+        own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.values.unsqueeze(0))
         key, value = (
             torch.cat((mine.to(read.dtype).expand(len(read), -1, -1, -1), read), 2)
             for mine, read in zip(own, (key, value), strict=True)
@@ -213,4 +241,5 @@ def build_attention(
         ending=build_ending(attention, width=value, depth=depth),
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
+        shared=attention.values == "keys", on_attention=attention.output == "attention_on_attention",
     )  # fmt: skip

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 from attncli.nn.attention import Attention
 from attncli.nn.differential import Difference
 from attncli.nn.layers import Branch
-from attncli.nn.positions import T5, Cope, Directions
+from attncli.nn.positions import T5, Bank, Cope, Directions
 from attncli.nn.scores import Additive, BiasedDot, General, Location, Synthesizer, Trilinear
 from attncli.nn.spans import Predicted
 from attncli.nn.steps import Persistent
@@ -68,6 +68,9 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
         if isinstance(module, Difference):
             for vectors in (module.query, module.key):
                 nn.init.normal_(vectors, std=module.START_SPREAD)
+        if isinstance(module, Bank):
+            seen.add(id(module.profiles.weight))
+            nn.init.zeros_(module.profiles.weight)
         if isinstance(module, (T5, Cope)):
             # no distance is preferred at the start; drawn values would be of the size of the scores
             seen.add(id(module.table.weight))
@@ -109,7 +112,7 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
             return [(weight, weight.shape[1], weight.shape[0]) for weight in module.parameters() if weight.ndim == 2]
         case Persistent():
             # each is as one output of a map: the keys and values of a token whose features have variance 1
-            return [(each, each.shape[2], each.shape[1]) for each in (module.key, module.value)]
+            return [(each, each.shape[2], each.shape[1]) for each in module.parameters()]
         case Directions():
             return [(each, each.shape[1], 1) for each in (module.content, module.position)]
         case AttentionPool():

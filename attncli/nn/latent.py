@@ -42,7 +42,7 @@ class LatentAttention(Attention):
             persistent=None, score=Product(scale=scale), position=position, mask=mask, weighing=weighing, span=None,
             key_dropout=None,
             ending=Ending(norm=nn.Identity(), scale=nn.Identity()), gate=None, dropout=dropout, steps=(),
-            kernel=kernel,
+            kernel=kernel, shared=False, on_attention=False,
         )  # fmt: skip
         self.widths = [d_head, d_rotary, d_value]
         self.kv_rank = kv_rank
@@ -56,7 +56,8 @@ class LatentAttention(Attention):
     def ask(self, x: Tensor, view: View) -> Asked:
         query = self.query_up(self.query_latent_norm(self.query_down(x)))
         plain, turning = torch.split(self._heads(query), self.widths[:2], -1)
-        return Asked(torch.cat((plain, turned(self.position, turning, view, "query")), -1), None)
+        asked = torch.cat((plain, turned(self.position, turning, view, "query")), -1)
+        return Asked(asked, None, demand=self.position.demand(x))
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
         """The shared key, turned (b 1 k d_rotary), and the latent (b 1 k kv_rank)."""

@@ -82,6 +82,7 @@ class LinearAttention(Attention):
             persistent=None, score=Product(scale=1.0), position=Relative(), mask=mask, weighing=weighing,
             span=None, key_dropout=None,
             ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
+            shared=False, on_attention=False,
         )  # fmt: skip
         self.feature = feature
 

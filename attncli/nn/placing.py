@@ -17,13 +17,18 @@ from attncli.spec import attention as spec
 
 
 def turned(position: Relative, x: Tensor, view: View, side: Side) -> Tensor:
-    """Queries or keys (b h n e), turned by angles that are made once a pass."""
+    """Queries or keys (b h n e), turned."""
+    angles = angles_of(position, view, side)
+    return x if angles is None else position.turn(x, angles)
+
+
+def angles_of(position: Relative, view: View, side: Side) -> tuple[Tensor, ...] | None:
+    """What queries or keys are turned by, made once a pass; None where nothing turns."""
     positions = view.query_positions if side == "query" else view.key_positions
-    angles = view.once(
+    return view.once(
         (id(position), side),
         lambda: position.angles(positions, side=side, lengths=lambda: view.text_lengths(side)),
     )
-    return x if angles is None else position.turn(x, angles)
 
 
 def bias_of(position: Relative, query: Tensor, kept: tuple[Tensor, ...], view: View) -> Tensor | None:
@@ -36,7 +41,7 @@ def bias_of(position: Relative, query: Tensor, kept: tuple[Tensor, ...], view: V
 
 def term_of(
     position: Relative, score: Score, query: Tensor, key: Tensor, view: View, scores: Tensor | None,
-    visible: Tensor | None,
+    visible: Tensor | None, demand: Tensor | None,
 ) -> Tensor | None:  # fmt: skip
     """What joins the scores, of turned queries (b h q e) and keys (b g k ·)."""
 
@@ -44,7 +49,9 @@ def term_of(
         assert isinstance(score, Product)
         return torch.matmul(score.ask(one), other.mT) * score.scale
 
-    return position.term(Met(query, repeat_heads(key, query.shape[1]), product, distances_in(view), scores, visible))
+    return position.term(
+        Met(query, repeat_heads(key, query.shape[1]), product, distances_in(view), scores, visible, demand)
+    )
 
 
 def bias_trait(position: Relative) -> Literal["none", "fixed", "learned"]:
@@ -63,12 +70,14 @@ def place_of(attention: spec.AnyAttention, *, d_model: int) -> Place:
     """What a relative position takes from its attention, which asks and reads states of one width."""
     heads, kv_heads = attention.heads * attention.maps_a_head, attention.kv_heads * attention.maps_a_head
     wide = attention.d_head + (attention.d_rotary if isinstance(attention, spec.Latent) else 0)
+    ask = wide if attention.maps("query") else d_model // heads
     return Place(
         heads=heads,
         kv_heads=kv_heads,
         d_model=d_model,
-        d_query=wide if attention.maps("query") else d_model // heads,
+        d_query=ask,
         d_key=wide if attention.maps("key") else d_model // kv_heads,
+        d_turning=attention.d_rotary if isinstance(attention, spec.Latent) else ask,
         d_value=attention.d_value if attention.maps("value") else d_model // attention.kv_heads,
         two_sided=attention.mask.causal() is not None,
     )

@@ -92,7 +92,7 @@ def build_recurrent(
     d_memory = widths[source] if source is not None else 0
     attention, d_context = None, 0
     if cross is not None:
-        values = cross.heads * cross.d_value if "value" in cross.projections else d_memory
+        values = cross.heads * cross.d_value if cross.maps("value") else d_memory
         d_context = stack.d_hidden if "output" in cross.projections else values
         attention = build_attention(cross, d_query=stack.d_query, d_memory=d_memory, d_output=d_context)
         attention.address = f"{name}.cross_attention"

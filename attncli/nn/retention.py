@@ -65,6 +65,7 @@ class Retention(Attention):
             persistent=None, score=Product(scale=d_head**-0.5), position=position, mask=mask,
             weighing=Decayed(heads=heads), span=None, key_dropout=None,
             ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
+            shared=False, on_attention=False,
         )  # fmt: skip
         self.swish = nn.Linear(d_query, heads * d_value, bias=False)
 

@@ -41,6 +41,7 @@ class Ready(NamedTuple):
     trail: Trail = ()
     marks: Tensor | None = None  # (b q k), where `selective` writes what is marked
     term: Tensor | None = None  # (b h q k)
+    demand: Tensor | None = None  # (b h q ·), what the position makes of the states that ask
 
 
 class Served(nn.Module):
@@ -108,7 +109,7 @@ class Served(nn.Module):
         key, ahead = ready.key[:, :, self.ahead :], self.ahead
         visible = None if seen is None else self.weighing.spread(seen)[..., ahead:]
         own = None if scores is None else scores[..., ahead:]
-        term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible)
+        term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible, ready.demand)
         return term if term is None else pad(term, (ahead, 0))
 
     def _mixed(self, weights: Tensor, value: Tensor, distances: Callable[[], Distances]) -> Tensor:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.functional import pad
 
 from attncli.nn.differential import build_settled
@@ -59,13 +60,20 @@ class ValueResidual(nn.Module):
 
 
 class Persistent(nn.Module):
-    """n learned keys (g n e) and values (g n v). Sukhbaatar et al. 2019, arXiv:1907.01470, eq. 9."""
+    """n learned keys (g n e) and values (g n v), which may be the keys. Sukhbaatar et al. 2019, eq. 9."""
 
-    def __init__(self, *, kv_heads: int, key_heads: int, number: int, d_key: int, d_value: int) -> None:
+    def __init__(
+        self, *, kv_heads: int, key_heads: int, number: int, d_key: int, d_value: int, shared: bool
+    ) -> None:  # fmt: skip
         super().__init__()
         self.number = number
         self.key = nn.Parameter(torch.empty(key_heads, number, d_key))
-        self.value = nn.Parameter(torch.empty(kv_heads, number, d_value))
+        self.value = None if shared else nn.Parameter(torch.empty(kv_heads, number, d_value))
+
+    @property
+    def values(self) -> Tensor:
+        """(g n v)."""
+        return self.key if self.value is None else self.value
 
 
 class Temperature(nn.Module):
@@ -150,6 +158,19 @@ class Gate(nn.Module):
         return gates.transpose(1, 2)
 
 
+class OnAttention(nn.Linear):
+    """(W [c, x] + b) * sigmoid(W' [c, x] + b') of mixtures c and the states x that asked: (b q ·) to (b q d_output).
+
+    Huang et al. 2019, arXiv:1908.06954, eq. 3 to 6.
+    """
+
+    def __init__(self, *, d_mixed: int, d_query: int, d_output: int, bias: bool) -> None:
+        super().__init__(d_mixed + d_query, 2 * d_output, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.glu(super().forward(input))
+
+
 class Ending(nn.Module):
     """context norm, head scale, gate: from the mixtures of the heads (b h q v) to what the output map reads."""
 
@@ -228,4 +249,7 @@ def build_persistent(attention: AnyAttention, *, d_key: int, d_value: int) -> Pe
     if not number:
         return None
     key_heads = kv_heads * attention.maps_a_head
-    return Persistent(kv_heads=kv_heads, key_heads=key_heads, number=number, d_key=d_key, d_value=d_value)
+    return Persistent(
+        kv_heads=kv_heads, key_heads=key_heads, number=number, d_key=d_key, d_value=d_value,
+        shared=attention.values == "keys",
+    )  # fmt: skip

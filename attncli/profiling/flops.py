@@ -155,7 +155,8 @@ def _attention_work(
     maps = pairs.queries * d_query * heads * each * ask * ("query" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
-    maps += pairs.queries * heads * value * d_output * ("output" in projections)
+    doubled = 2 * (heads * value + d_query) if part.output == "attention_on_attention" else heads * value
+    maps += pairs.queries * doubled * d_output * ("output" in projections)
     a_query, a_key, a_pair = _score(part.score, ask, read * widens(part), value)
     position = _placed(part, d_query, ask, read, value, pairs)
     maps += position.row
@@ -270,7 +271,7 @@ def _context_width(stack: Recurrent, d_memory: int) -> int:
         return 0
     if "output" in cross.projections:
         return stack.d_hidden
-    return cross.heads * cross.d_value if "value" in cross.projections else d_memory
+    return cross.heads * cross.d_value if cross.maps("value") else d_memory
 
 
 def _cells(stack: Recurrent, entering: int) -> int:

@@ -17,10 +17,11 @@ class Placed(NamedTuple):
 
 
 def widens(part: AnyAttention) -> int:
-    """How many times wider the compared keys are: longrope keeps them in two turns where a mask looks back."""
+    """How many times wider the compared keys are: longrope keeps them in two turns where a mask looks back, pope as
+    cosines and sines."""
     position = part.position
     doubled = isinstance(position, positions.Rotary) and isinstance(position.scaling, positions.Longrope)
-    return 2 if doubled and part.mask.causal() is None else 1
+    return 2 if isinstance(position, positions.Pope) or (doubled and part.mask.causal() is None) else 1
 
 
 def placed(
@@ -48,6 +49,8 @@ def placed(
             back = rows if way == "released" else distances(1 - limit, limit)
             once = rows * d_model * kv_heads * read + back * d_model * heads * read
             return Placed(heads * (queries * rows + back * keys) * read, once)
+        case positions.Bank(extent=extent, d_bank=size):
+            return Placed(queries * heads * size * (d_model + distances(0, extent - 1)))
         case positions.Cope(maximum=limit):
             return Placed(heads * queries * (limit + 1) * ask)
         case positions.Forgetting():

@@ -137,7 +137,7 @@ def _steps(part: AnyAttention) -> Iterator[str]:
     for key in STEPS:
         value = getattr(part, key)
         word = getattr(value, "kind", value)
-        if word not in ("none", None, 0):
+        if word not in ("none", "own", "linear", None, 0):
             yield f"{key} {word}"
 
 

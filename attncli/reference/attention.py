@@ -8,7 +8,7 @@ from math import fsum
 from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
-from attncli.reference.steps import PLAIN, Steps, mixed_heads, unmarked
+from attncli.reference.steps import PLAIN, Steps, mixed_heads, on_attention, unmarked
 from attncli.reference.vectors import Matrix, Vector, affine, plus
 
 Normalizer = Callable[[Vector], list[float]]
@@ -33,6 +33,8 @@ class Related(NamedTuple):
     """(head, q, query, keys, scores, seen) to what joins the scores (k)."""
     carry: Callable[[int, Vector], list[float]] | None = None
     """(q, weights) to what joins the mixture (v)."""
+    met: Callable[[Vector, int, int | None], list[float]] | None = None
+    """(key, q, k) to the key as the query meets it, where the keys are the values; k is None of one without a place."""
 
 
 class Row(NamedTuple):
@@ -116,7 +118,7 @@ def multi_head(
     normalizer: Callable[[int], Normalizer] = _softmax_of,
     visible: Visible | None = None,
     bias: Callable[[int, int, int], float] | None = None,
-    turn: Callable[[Vector, int, str], list[float]] | None = None,
+    turn: Callable[[Vector, int, str, int], list[float]] | None = None,
     related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,
@@ -125,8 +127,8 @@ def multi_head(
 
     Query head h reads key and value head h // (heads / kv_heads). What is split is the width of each state: every head
     sees the whole sequence. `score(head, query, keys, values)`; `normalizer(head)`; `visible` and `bias` of
-    (query, key, head); `turn(vector, position, side)` for queries and keys; `related` is what a position makes of them;
-    `steps` as in steps.py; `joint` makes the weights of all queries of a head at once, in place of
+    (query, key, head); `turn(vector, position, side, head)` for queries and keys; `related` is what a position makes
+    of them; `steps` as in steps.py; `joint` makes the weights of all queries of a head at once, in place of
     `normalizer`.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
@@ -135,9 +137,10 @@ def multi_head(
     queries = [steps.query(split(affine(each, maps.query, maps.query_bias), heads)) for each in x]
     keys = [steps.key(split(affine(each, maps.key, maps.key_bias), kv_heads)) for each in memory]
     values = [steps.value(split(affine(each, maps.value, maps.value_bias), kv_heads)) for each in memory]
+    plain = keys
     if turn is not None:
-        queries = [[turn(head, q, "query") for head in query] for q, query in enumerate(queries)]
-        keys = [[turn(head, k, "key") for head in key] for k, key in enumerate(keys)]
+        queries = [[turn(part, q, "query", head) for head, part in enumerate(query)] for q, query in enumerate(queries)]
+        keys = [[turn(part, k, "key", head) for head, part in enumerate(key)] for k, key in enumerate(keys)]
     groups = [head // (heads // kv_heads) for head in range(heads)]
     held = [steps.values(group) + [value[group] for value in values] for group in groups]
     read = [steps.keys(group) + [key[group] for key in keys] for group in groups]
@@ -176,13 +179,25 @@ def multi_head(
     joined = []
     for q in range(len(queries)):
         weights = mixed_heads(steps.after, [own[q] for own in weighed])
+        if related.met is not None:
+            held = [_as_met(related.met, q, steps.keys(group), [key[group] for key in plain]) for group in groups]
         contexts = [blend(row, values) for row, values in zip(weights, held, strict=True)]
         if related.carry is not None:
             contexts = [plus(each, related.carry(q, row[ahead:])) for each, row in zip(contexts, weights, strict=True)]
         for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):
             rows[head].append(Row(row, context))
         joined.append([number for context in steps.leave(x[q], contexts) for number in context])
+    if steps.on_attention:
+        mapped = [on_attention(each, own, maps.output, maps.output_bias) for each, own in zip(joined, x, strict=True)]
+        return Heads(mapped, rows)
     return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows)
+
+
+def _as_met(
+    met: Callable[[Vector, int, int | None], list[float]], q: int, learned: Matrix, keys: Matrix
+) -> list[list[float]]:
+    """The keys of one head as query q meets them, the learned ones in front."""
+    return [met(key, q, None) for key in learned] + [met(key, q, k) for k, key in enumerate(keys)]
 
 
 def _row(

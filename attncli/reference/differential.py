@@ -46,7 +46,7 @@ def differential(
     normalizer: Callable[[int], Normalizer],
     visible: Visible,
     bias: Callable[[int, int, int], float] | None = None,
-    turn: Callable[[Vector, int, str], list[float]] | None = None,
+    turn: Callable[[Vector, int, str, int], list[float]] | None = None,
     related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,

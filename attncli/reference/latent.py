@@ -36,14 +36,14 @@ def latent(
     d_head: int,
     d_rotary: int,
     visible: Visible,
-    turn: Callable[[Vector, int, str], list[float]],
+    turn: Callable[[Vector, int, str, int], list[float]],
     bias: Callable[[int, int, int], float] | None = None,
 ) -> Heads:
     """Outputs (q d) and each head's rows. A row of kv_up for each feature of a head's key, then of its value."""
     rank = len(maps.kv_up[0])
     read = [affine(each, maps.kv_down, maps.kv_bias) for each in memory]
     latents = [maps.kv_norm(each[:rank]) for each in read]
-    shared = [turn(each[rank:], place, "key") for place, each in enumerate(read)]
+    shared = [turn(each[rank:], place, "key", 0) for place, each in enumerate(read)]
     asked = [each if maps.query_down is None else maps.query_norm(affine(each, maps.query_down, maps.query_bias))
              for each in x]  # fmt: skip
     queries = [split(affine(each, maps.query_up), heads) for each in asked]
@@ -52,7 +52,7 @@ def latent(
     for head in range(heads):
         own = maps.kv_up[head * per_head : (head + 1) * per_head]
         absorbed = [
-            [*row_times(query[head][:d_head], own[:d_head]), *turn(query[head][d_head:], place, "query")]
+            [*row_times(query[head][:d_head], own[:d_head]), *turn(query[head][d_head:], place, "query", head)]
             for place, query in enumerate(queries)
         ]
         keys = [[*c, *r] for c, r in zip(latents, shared, strict=True)]

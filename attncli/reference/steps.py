@@ -57,6 +57,13 @@ def gated(gate: Vector, context: Vector) -> list[float]:
     return [factor * each for factor, each in zip(factors, context, strict=True)]
 
 
+def on_attention(mixed: Vector, x: Vector, weight: Matrix, bias: Vector | None) -> list[float]:
+    """sigmoid(g) i, with i the first and g the second half of W [mixed, x] + b. Huang et al. 2019, eq. 3 to 6."""
+    both = affine([*mixed, *x], weight, bias)
+    half = len(both) // 2
+    return [i / (1 + exp(-g)) for i, g in zip(both[:half], both[half:], strict=True)]
+
+
 def _same(parts: Parts) -> Parts:
     return parts
 
@@ -116,6 +123,7 @@ class Steps(NamedTuple):
     selective: bool = False
     top: int | None = None
     persistent: tuple[Learned, ...] = ()
+    on_attention: bool = False
 
     def keys(self, group: int) -> Parts:
         """The learned keys of a kv head."""

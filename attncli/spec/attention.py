@@ -46,8 +46,8 @@ _BIASED = Written(bool, Maps)
 
 
 STEPS = (
-    "kv_from", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap", "talking_heads",
-    "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate",
+    "kv_from", "values", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap",
+    "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate", "output",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 
@@ -80,6 +80,9 @@ class MultiHead(Spec):
     kv_from: Annotated[Text | None, Absent] = None
     """Reads the keys and values of the nearest earlier layer of that name, and has no maps for them. Brandon et al.
     2024, arXiv:2405.12981; one name with many readers is YOCO, Sun et al. 2024, arXiv:2405.05254."""
+    values: Literal["own", "keys"] = "own"
+    """`keys`: the keys are the values too, as each query meets them: turned to its place, so that a mixture holds
+    distances and no places. There is no value map, and a cache keeps one tensor. DeepSeek-V4 2026."""
     qk_norm: QkNorm = NoNorm()
     """A norm of queries and of keys, before they are turned."""
     v_norm: Norm = NoNorm()
@@ -125,6 +128,9 @@ class MultiHead(Spec):
     gate: Literal["none", "sigmoid", "sigmoid_per_head"] = "none"
     """sigmoid(x W) of the states that ask times the heads' mixtures: a gate for each feature, or one for each head.
     Qiu et al. 2025, arXiv:2505.06708; Qwen3-Next."""
+    output: Literal["linear", "attention_on_attention"] = "linear"
+    """What the output map is: c W_o of the mixtures c, or (W [c, x] + b) * sigmoid(W' [c, x] + b') with the states x
+    that ask. Huang et al. 2019, arXiv:1908.06954, eq. 3 to 6; they write x W_q for x, their code has x."""
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
@@ -146,6 +152,8 @@ class MultiHead(Spec):
 
     def maps(self, name: Projection) -> bool:
         """Whether the keys (or values, or …) of this attention are made by a map, its own or that of `kv_from`."""
+        if name == "value" and self.values == "keys":
+            name = "key"
         return name in self.projections or (self.kv_from is not None and name in ("key", "value"))
 
     @property

@@ -18,6 +18,7 @@ class Fixed(Spec):
     maps_a_head: ClassVar[int] = 1
     projections: ClassVar[Maps] = PROJECTIONS
     kv_from: ClassVar[None] = None
+    values: ClassVar[Literal["own"]] = "own"
     qk_norm: ClassVar[NoNorm] = NoNorm()
     v_norm: ClassVar[NoNorm] = NoNorm()
     value_residual: ClassVar[Literal["none"]] = "none"
@@ -32,6 +33,7 @@ class Fixed(Spec):
     span: ClassVar[NoSpan] = NoSpan()
     head_scale: ClassVar[Literal["none"]] = "none"
     gate: ClassVar[Literal["none"]] = "none"
+    output: ClassVar[Literal["linear"]] = "linear"
     without_kernel: ClassVar[tuple[str, ...]] = ()
     sums_to_one: ClassVar[bool] = True
 

@@ -37,6 +37,7 @@ COMPANY: dict[str, Tree] = {
         {"decoder": {"attention": {"normalizer": "softmax"}, "cross_attention": {"normalizer": "softmax"}}},
     "attention.selective": {"encoder": {"attention": {"selective": "none"}}},
     "attention.span=predicted": {"decoder": {"attention": {"span": "none"}, "cross_attention": {"span": "none"}}},
+    "cross.values=keys": {"decoder": {"cross_attention": {"projections": ["query", "key", "output"]}}},
     "of=backward": {"encoder": {"direction": "backward"}}, "state_and_cell": {"cell": "lstm"},
     "readout=state": {"decoder": {"input_feeding": "context"}}, "decoder.residual=add": {"decoder": {"layers": 2}},
 }  # fmt: skip

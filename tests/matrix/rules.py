@@ -49,8 +49,9 @@ RULES: dict[str, tuple[str, str]] = {
         "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",
     ),
     "shared-keys": (
-        r"are of another|the values are \d+ heads|makes something of its own of each key",
-        "keys and values that are shared have one shape and one reader's form (Brandon 2024, Zhou 2024)",
+        r"are of another|the values are \d+ heads|makes something of its own of each key|values are the keys|"
+        r"two keys and one value|reads each value by itself|values of the first attention are its keys",
+        "keys and values that are shared have one shape and one reader's form (Brandon 2024, Zhou 2024, DeepSeek 2026)",
     ),
     "overflow": (r"would overflow", "a number beyond float32 is none"),
     "mixed-masks": (r"after they are mixed, a head has weights where", "heads that mix see what any of them sees"),
@@ -73,7 +74,10 @@ RULES: dict[str, tuple[str, str]] = {
         "text read at once must equal text written token by token",
     ),
     "original-length": (r"no text is longer than original_length", "a stretch beyond a length that no text has"),
-    "stands-nowhere": (r"stands at none|is predicted of one|asks each token as the keys", "a position needs a place"),
+    "stands-nowhere": (
+        r"stands at none|is predicted of one|asks each token as the keys|bends each key",
+        "a position needs a place",
+    ),
     "deepnorm": (r"deepnorm is norm\(alpha x \+ f\)", "Wang et al. 2022 define it for post-norm"),
     "one-norm": (r"side by side are branches", "branches side by side read one normed input (Wang 2021)"),
     "first-token": (r"has seen the first token only", "a pooled causal state must have seen the text"),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.kernels import fused
 from attncli.nn.normalizers import Signed
+from attncli.nn.steps import OnAttention
 from attncli.nn.view import Record, View, view_of_memory, view_of_self
 from attncli.spec.masks import parse
 from attncli.streams import Stream, stream
@@ -37,6 +38,13 @@ SELF |= {f"mask {mask}": {"mask": mask} for mask in catalogue.MASKS}
 FREE = {name: kind for name, kind in catalogue.POSITIONS.items() if name not in catalogue.BACKWARD}
 SELF |= {f"position {name}": {"position": kind} for name, kind in FREE.items()}
 SELF |= {f"causal {name}": {"position": kind, "mask": "causal"} for name, kind in catalogue.POSITIONS.items()}
+SHARED = "{values: keys, projections: [query, key, output], persistent: 1}"
+for name, kind in catalogue.POSITIONS.items():
+    if kind.startswith(("{kind: rotary", "{kind: xpos")):
+        for mask in ("causal", "full")[: 1 if name in catalogue.BACKWARD else 2]:
+            lone = "xpos" in name or "longrope" in name  # which compare keys at two places
+            steps = SHARED.replace(", persistent: 1", "") if lone else SHARED
+            SELF[f"shared {name}, {mask}"] = {"position": kind, "mask": mask, "steps": steps, "heads": GROUPED}
 SELF |= {f"heads {name}": {"heads": heads} for name, heads in catalogue.HEADS.items()}
 CROSS["mask"] = {"mask": "abs(q - k) <= h"}
 CROSS["wide memory"] = {"heads": "{heads: 2, d_head: 5, d_value: 3, bias: [key, output]}", "d_memory": 9}
@@ -123,7 +131,7 @@ def test_gradients_are_those_of_the_reference(given, alone, training):
 
 def _width(module: Attention, memory: Tensor) -> int:
     if isinstance(module.output, nn.Linear):
-        return module.output.out_features
+        return module.output.out_features // (2 if isinstance(module.output, OnAttention) else 1)
     return module.heads * memory.shape[2] // module.kv_heads
 
 

@@ -12,8 +12,8 @@ from torch import nn
 from attncli.nn.positions.absolute import Absolute, Learned, Sinusoidal, build_absolute
 from attncli.nn.positions.base import Distances, Met, Relative, Side, distances_of
 from attncli.nn.positions.biases import T5, Alibi, Kerple, LearnedAlibi, LogDistance, Sandwich, alibi_slopes
-from attncli.nn.positions.contents import Cope, Directions, Disentangled, Forgetting, Shaw, TransformerXl
-from attncli.nn.positions.rotary import DynamicNtk, Longrope, Rotary, Xpos, build_rotary
+from attncli.nn.positions.contents import Bank, Cope, Directions, Disentangled, Forgetting, Shaw, TransformerXl
+from attncli.nn.positions.rotary import DynamicNtk, Longrope, Pope, Rotary, Xpos, build_rotary
 from attncli.spec import positions as spec
 
 
@@ -26,6 +26,7 @@ class Place:
     d_model: int  # of the states that ask and are read
     d_query: int
     d_key: int
+    d_turning: int  # of the part of a query and a key that a position turns
     d_value: int
     two_sided: bool  # the mask lets a query look ahead
 
@@ -89,6 +90,10 @@ def build_relative(position: spec.Relative, *, place: Place, common: nn.Module |
             )
         case spec.Cope():
             return Cope(maximum=position.maximum, d_head=place.d_query)
+        case spec.Bank():
+            return Bank(heads=heads, d_model=d_model, d_bank=position.d_bank, extent=position.extent)
+        case spec.Pope():
+            return Pope(heads=heads, width=place.d_turning, base=position.base)
         case spec.Forgetting():
             return Forgetting(heads=heads, d_model=d_model)
         case _:
@@ -102,7 +107,7 @@ def shared_relative(position: spec.Relative, *, place: Place, shared: dict[objec
         return shared.setdefault(key, module) if module is not None else None
 
     match position:
-        case spec.Alibi(slopes="learned") | spec.Cope() | spec.Forgetting():
+        case spec.Alibi(slopes="learned") | spec.Cope() | spec.Forgetting() | spec.Bank() | spec.Pope():
             return build_relative(position, place=place, common=None)
         case (
             spec.T5(share="layer")
@@ -127,6 +132,7 @@ __all__ = [
     "T5",
     "Absolute",
     "Alibi",
+    "Bank",
     "Cope",
     "Directions",
     "Disentangled",
@@ -140,6 +146,7 @@ __all__ = [
     "Longrope",
     "Met",
     "Place",
+    "Pope",
     "Relative",
     "Rotary",
     "Sandwich",

@@ -1,6 +1,8 @@
 """What every relative position may do in an attention, and what it may look at.
 
     angles, turn    queries and keys (rotary); the turned keys are what a cache keeps
+    back            mixtures of turned keys, where the keys are the values too
+    demand          what `term` reads of the states that ask
     ask             queries before they are compared (the u of Transformer-XL)
     keep            what a cache must keep beside keys and values (the gates of Forgetting)
     term            joins the score, of what query and key hold; it precedes temperature and cap
@@ -74,6 +76,7 @@ class Met(NamedTuple):
     distances: Callable[[], Distances]
     scores: Tensor | None  # (b h q k), without a term; None where the kernel does not make them
     visible: Tensor | None  # broadcast to (b h q k)
+    demand: Tensor | None  # (b h q ·), where the kind makes something of the states that ask
 
 
 class Relative(nn.Module):
@@ -96,9 +99,17 @@ class Relative(nn.Module):
         """Queries or keys (b h n e) to the same shape, or `widens` times as wide."""
         return x
 
+    def back(self, x: Tensor, angles: tuple[Tensor, ...]) -> Tensor:
+        """Mixtures of turned keys (b h n e) as a query meets them: the transpose of the turn that its angles make."""
+        return x
+
     def ask(self, query: Tensor) -> Tensor:
         """Turned queries (b h q e) as they are compared with keys."""
         return query
+
+    def demand(self, states: Tensor) -> Tensor | None:
+        """Of the states that ask (b q d): (b h q ·), which `term` reads; None where it reads nothing of them."""
+        return None
 
     def keep(self, memory: Tensor) -> tuple[Tensor, ...]:
         """Of the states that keys are made of (b k d): at most one tensor (b · k ·)."""

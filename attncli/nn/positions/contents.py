@@ -117,6 +117,35 @@ def _rows(map: nn.Linear, rows: Tensor, *, kv_heads: int, heads: int) -> Tensor:
     return out
 
 
+class Bank(Relative):
+    """(x R) . p_d for the distance d = q - k from 0 to extent - 1, and nothing elsewhere. Inkling 2026.
+
+    R (d_model, h d_bank) is of each head; the d_bank profiles p over the distances are of all. Cost: h q extent d_bank
+    at most, since queries meet distances and not pairs.
+    """
+
+    learned = True
+
+    def __init__(self, *, heads: int, d_model: int, d_bank: int, extent: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.extent = extent
+        self.map = nn.Linear(d_model, heads * d_bank, bias=False)
+        self.profiles = nn.Embedding(extent, d_bank)
+
+    def demand(self, states: Tensor) -> Tensor:
+        made: Tensor = self.map(states).unflatten(2, (self.heads, -1))
+        return made.transpose(1, 2)
+
+    def term(self, met: Met) -> Tensor:
+        assert met.demand is not None
+        found = met.distances().within(0, self.extent - 1)
+        rows: Tensor = self.profiles(found.values)
+        away = met.distances().between
+        near = (away >= 0) & (away < self.extent)
+        return found.spread(met.demand @ rows.to(met.demand.dtype).mT).masked_fill(~near, 0.0)
+
+
 class Cope(Relative):
     """q . e_p, p = sum of sigmoid(score) over the visible keys from k to the query. Golovneva et al. 2024.
 

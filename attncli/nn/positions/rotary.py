@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from attncli.nn.positions.base import Relative, Side
+from attncli.nn.positions.base import Relative, Side, wide
 from attncli.spec.positions import rotary as spec
 
 
@@ -46,6 +47,10 @@ class Rotary(Relative):
             pairs = torch.stack((one * cos - other * sin, other * cos + one * sin), -1).flatten(-2)
         pairs = pairs.to(x.dtype)
         return pairs if kept.shape[-1] == 0 else torch.cat((pairs, kept), -1)
+
+    def back(self, x: Tensor, angles: tuple[Tensor, ...]) -> Tensor:
+        cos, sin = angles
+        return self.turn(x, (cos, -sin))
 
     def ask(self, query: Tensor) -> Tensor:
         return query if self.heat == 1.0 else query * self.heat
@@ -108,6 +113,15 @@ class Longrope(Rotary):
             short, long = short.masked_fill(angles[4], 0.0), long.masked_fill(~angles[4], 0.0)
         return torch.cat((short, long), -1)
 
+    def back(self, x: Tensor, angles: tuple[Tensor, ...]) -> Tensor:
+        if self.two_sided:
+            return super().back(x, angles)
+        short, long = x.chunk(2, -1)
+        turned = (super(Longrope, self).turn(part, (cos, -sin)) for part, cos, sin in
+                  ((short, *angles[:2]), (long, *angles[2:4])))  # fmt: skip
+        short, long = turned
+        return torch.where(angles[4], long, short)
+
 
 class Xpos(Rotary):
     """Rotary, queries times z^(position / scale_base) and keys by its inverse. Sun et al. 2022, arXiv:2212.10554.
@@ -125,6 +139,43 @@ class Xpos(Rotary):
         power = positions.double().unsqueeze(-1) * _column(self.decays, positions)
         size = (power if side == "query" else -power).exp().unsqueeze(1)
         return cos * size, sin * size
+
+
+class Pope(Relative):
+    """softplus(x) at an angle of position * rate for each feature, as its cosines and then its sines.
+
+    The product of a query and a key is sum m(q) m(k) cos(distance rate + t). The learned t (h e) turns the queries
+    back, so that kv heads may be fewer; `settle` keeps it between -2 pi and 0. Gopalakrishnan et al. 2025,
+    arXiv:2509.10534, section 3.
+    """
+
+    widens = 2
+
+    def __init__(self, *, heads: int, width: int, base: float) -> None:
+        super().__init__()
+        self.rates = [base ** (-c / width) for c in range(width)]
+        self.offset = nn.Parameter(torch.zeros(heads, width))
+
+    def angles(self, positions: Tensor, *, side: Side, lengths: Callable[[], Tensor]) -> tuple[Tensor, ...]:
+        angle = (positions.double().unsqueeze(-1) * _column(self.rates, positions)).unsqueeze(1)
+        return angle.cos(), angle.sin()
+
+    def turn(self, x: Tensor, angles: tuple[Tensor, ...]) -> Tensor:
+        size = F.softplus(wide(x))
+        cos, sin = (angle.to(size.dtype) for angle in angles)
+        return torch.cat((size * cos, size * sin), -1).to(x.dtype)
+
+    def ask(self, query: Tensor) -> Tensor:
+        """Turned queries, (b h q 2 e) or with features in front that do not turn, less t."""
+        width = len(self.rates)
+        plain, cos, sin = torch.split(query, [query.shape[-1] - 2 * width, width, width], -1)
+        c, s = (part.unsqueeze(1).to(query.dtype) for part in (self.offset.cos(), self.offset.sin()))
+        return torch.cat((plain, cos * c + sin * s, sin * c - cos * s), -1)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Bring t back into its bounds."""
+        self.offset.clamp_(-2 * math.pi, 0)
 
 
 def _column(numbers: Sequence[float], like: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from attncli.reference.positions.absolute import sinusoidal
 from attncli.reference.positions.biases import alibi, alibi_slopes, kerple, log_distance, sandwich, t5_bucket
 from attncli.reference.positions.contents import (
+    bank,
     cope,
     cope_places,
     disentangled,
@@ -21,6 +22,8 @@ from attncli.reference.positions.rotary import (
     longrope_temperature,
     ntk,
     plain,
+    pope,
+    pope_score,
     rotary,
     xpos,
     xpos_size,
@@ -31,6 +34,7 @@ from attncli.reference.positions.rotary import (
 __all__ = [
     "alibi",
     "alibi_slopes",
+    "bank",
     "cope",
     "cope_places",
     "disentangled",
@@ -45,6 +49,8 @@ __all__ = [
     "longrope_temperature",
     "ntk",
     "plain",
+    "pope",
+    "pope_score",
     "rotary",
     "sandwich",
     "shaw",

@@ -92,3 +92,12 @@ def forgetting(gates: Vector, q: int, k: int) -> float:
 def forget_gate(state: Vector, *, weight: Vector, bias: float) -> float:
     """sigmoid(w . x + b): the share of its past that a token keeps."""
     return 1 / (1 + exp(-(dot(weight, state) + bias)))
+
+
+def bank(state: Vector, q: int, keys: int, *, map: Matrix, profiles: Matrix) -> list[float]:
+    """(x R) . p_(q - k) for each key; 0 where the distance has no profile. Inkling 2026.
+
+    map: the rows of R that make the demand of one head; profiles: a row for each distance.
+    """
+    demand = affine(state, map)
+    return [dot(demand, profiles[q - k]) if 0 <= q - k < len(profiles) else 0.0 for k in range(keys)]

@@ -1,7 +1,8 @@
 """Positions that turn queries and keys, and the rates that stretch them to longer texts."""
 
+from cmath import rect
 from collections.abc import Sequence
-from math import ceil, cos, exp, floor, log, pi, sin, sqrt
+from math import ceil, cos, exp, floor, fsum, log, log1p, pi, sin, sqrt
 
 from attncli.reference.vectors import Vector
 
@@ -127,3 +128,13 @@ def xpos(
         for i in (pair, pair + d_rotary // 2) if layout == "half" else (2 * pair, 2 * pair + 1):
             found[i] = found[i] * size if side == "query" else found[i] / size
     return found
+
+
+def pope(x: Vector, position: float, *, base: float = 10000.0) -> list[complex]:
+    """softplus(x_c) at the angle position base^(-c / d). Gopalakrishnan et al. 2025, arXiv:2509.10534, section 3."""
+    return [rect(log1p(exp(each)), position * base ** (-c / len(x))) for c, each in enumerate(x)]
+
+
+def pope_score(query: Sequence[complex], key: Sequence[complex], offset: Vector) -> float:
+    """The real part of sum conj(q_c) k_c e^(i t_c)."""
+    return fsum((q.conjugate() * k * rect(1.0, t)).real for q, k, t in zip(query, key, offset, strict=True))

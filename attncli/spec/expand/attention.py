@@ -51,7 +51,7 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     around = _of_maps(node, around)
     node = _projected(node, around)
     maps = words(node.get("projections"), PROJECTIONS, ("all", True), ("none", False))
-    mapped = maps and maps | ({"key", "value"} if _borrows(node) else set())
+    mapped = maps and maps | ({"key", "value"} if _borrows(node) else {"value"} if _shares(node) & maps else set())
     node = _heads(work, node, around)
     node = _widths(work, node, mapped, around)
     node = _scored(node, mapped, around)
@@ -105,6 +105,8 @@ def _projected(node: Mapping, around: Around) -> Mapping:
     """A recurrent decoder scores raw states unless maps are asked for."""
     if _borrows(node):
         return filled(node, "projections", ["query", "output"], "keys and values are those of kv_from")
+    if _shares(node) and not around.recurrent:
+        return filled(node, "projections", ["query", "key", "output"], "the values are the keys")
     return filled(
         node, "projections", "none" if around.recurrent else "all", "raw states" if around.recurrent else "default"
     )
@@ -113,6 +115,11 @@ def _projected(node: Mapping, around: Around) -> Mapping:
 def _borrows(node: Mapping) -> bool:
     """Whether keys and values are those of another layer."""
     return word(node.get("kv_from")) not in (None, "none")
+
+
+def _shares(node: Mapping) -> frozenset[str]:
+    """The map that makes the values where the keys are the values too."""
+    return frozenset({"key"} if word(node.get("values")) == "keys" else ())
 
 
 def _heads(work: Work, node: Mapping, around: Around) -> Mapping:

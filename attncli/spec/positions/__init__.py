@@ -9,7 +9,7 @@ from typing import Annotated
 from attncli.spec.base import Kinds
 from attncli.spec.positions.absolute import Absolute, Learned, NoPosition, Sinusoidal
 from attncli.spec.positions.biases import T5, Alibi, Kerple, LogDistance, Sandwich
-from attncli.spec.positions.contents import Cope, Disentangled, Forgetting, Shaw, TransformerXl
+from attncli.spec.positions.contents import Bank, Cope, Disentangled, Forgetting, Shaw, TransformerXl
 from attncli.spec.positions.rotary import (
     DynamicNtk,
     Linear,
@@ -17,6 +17,7 @@ from attncli.spec.positions.rotary import (
     Longrope,
     NoScaling,
     Ntk,
+    Pope,
     Rotary,
     Scaling,
     Xpos,
@@ -26,6 +27,7 @@ from attncli.spec.positions.rotary import (
 Relative = Annotated[
     Rotary
     | Xpos
+    | Pope
     | Alibi
     | T5
     | Kerple
@@ -34,6 +36,7 @@ Relative = Annotated[
     | Shaw
     | TransformerXl
     | Disentangled
+    | Bank
     | Cope
     | Forgetting
     | NoPosition,
@@ -48,6 +51,7 @@ __all__ = [
     "T5",
     "Absolute",
     "Alibi",
+    "Bank",
     "Cope",
     "Disentangled",
     "DynamicNtk",
@@ -61,6 +65,7 @@ __all__ = [
     "NoPosition",
     "NoScaling",
     "Ntk",
+    "Pope",
     "Relative",
     "Rotary",
     "Sandwich",

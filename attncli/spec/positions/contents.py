@@ -49,6 +49,20 @@ class Disentangled(Spec):
     """Which way the distance of the third term is counted."""
 
 
+class Bank(Spec):
+    """(x_q R) . p_d added to the score, with d = q - k from 0 to extent - 1, and nothing at other distances: the state
+    that asks says how much each of d_bank learned profiles of the distance counts. Inkling 2026: code without a paper.
+
+    R (d_model, heads d_bank) is of each head, the profiles p of all heads of a layer; they start at 0.
+    """
+
+    kind: Literal["bank"] = "bank"
+    extent: Count
+    """Distances that have a number of their own; in tokens."""
+    d_bank: Count = 16
+    """Profiles that a head mixes."""
+
+
 class Cope(Spec):
     """q . e_p added to the scores s, with p = sum of sigmoid(s) over the keys that are seen from the key to the query:
     the model says what it counts. Golovneva et al. 2024, arXiv:2405.18719, eq. 3 to 5, and their listing.

@@ -156,6 +156,18 @@ class Xpos(Spec):
         yield from even(self.d_rotary)
 
 
+class Pope(Spec):
+    """sum over features c of m(q_c) m(k_c) cos((k - q) r_c + t_c), m the softplus: what a token holds is the length,
+    where it stands the angle. Gopalakrishnan et al. 2025, arXiv:2509.10534, section 3.
+
+    Every feature turns at a rate of its own, r_c = base^(-c / width). t is learned for each head and feature, between
+    -2 pi and 0, and 0 at the start. Compared keys are twice as wide: a cosine and a sine of each feature.
+    """
+
+    kind: Literal["pope"] = "pope"
+    base: Positive = 10000.0
+
+
 def even(d_rotary: int) -> Iterator[Fault]:
     """Features turn in pairs."""
     if d_rotary % 2:

@@ -92,7 +92,10 @@ def _widths(site: Site) -> Iterator[Fault]:
     elif query != key and isinstance(a.score, COMPARED):
         rule = f"'{a.score.kind}' needs queries and keys of one width, but they are {query} and {key} wide"
         yield Fault((*site.where, "score"), rule, "write score: general or additive, or projections: [query, key]")
-    if a.d_value != value:
+    if a.values == "keys" and key != a.d_value:
+        rule = f"the values are the keys, so that a head mixes {key} features, not {a.d_value}"
+        yield Fault((*site.where, "d_value"), rule, f"leave d_value out; it is {key}")
+    elif a.d_value != value:
         rule = f"without a value map a head mixes {value} features, not {a.d_value}"
         yield Fault((*site.where, "d_value"), rule, f"leave d_value out; it is {value}")
     if "output" not in maps and not isinstance(site.stack, Recurrent) and a.heads * value != site.d_query:

@@ -9,7 +9,7 @@ from attncli.spec.rules.sections import Where
 from attncli.spec.stacks import Transformer
 from attncli.spec.words import listed, nearest
 
-ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position")
+ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position", "values")
 """What both sides of kv_from must have in common."""
 
 
@@ -73,6 +73,9 @@ def _mixed(where: Where, part: MultiHead, first: AnyAttention | None, *, alone: 
         yield Fault(where, "the only attention has no earlier values to mix in", "leave value_residual out")
     elif isinstance(first, Latent):
         yield Fault(where, "the first attention is latent and keeps no values", "leave value_residual out")
+    elif first is not None and first.values == "keys":
+        rule = "the values of the first attention are its keys, turned to their places"
+        yield Fault(where, rule, "leave value_residual out")
     elif first is not None and (part.kv_heads, part.d_value) != (first.kv_heads, first.d_value):
         rule = (f"the values are {part.kv_heads} heads of {part.d_value}, and those of the first attention "
                 f"{first.kv_heads} of {first.d_value}")  # fmt: skip

@@ -12,6 +12,7 @@ from attncli.spec.positions import (
     Forgetting,
     Kerple,
     Longrope,
+    Pope,
     Rotary,
     Sandwich,
     Shaw,
@@ -52,12 +53,17 @@ def _fading(a: AnyAttention) -> Iterator[Fault]:
 def _alone(a: AnyAttention) -> Iterator[Fault]:
     """Steps that meet queries and keys as they are, not as this position leaves them."""
     doubled = isinstance(a.position, Rotary) and isinstance(a.position.scaling, Longrope) and a.mask.causal() is None
-    if a.persistent and (doubled or isinstance(a.position, Xpos)):
-        kind = "xpos" if isinstance(a.position, Xpos) else "longrope"
+    if a.persistent and (doubled or isinstance(a.position, (Xpos, Pope))):
+        kind = "longrope" if doubled else a.position.kind
         rule = f"'{kind}' compares keys at two positions, and a persistent key stands at none"
         yield Fault((), rule, "leave persistent out, or write rotary without longrope")
     if doubled and a.span.kind == "predicted":
         yield Fault((), "'longrope' keeps queries in two turns, and a span is predicted of one", "leave span out")
+    if isinstance(a.position, Pope) and a.span.kind == "predicted":
+        yield Fault((), "'pope' keeps a query as cosines and sines, and a span is predicted of one", "leave span out")
+    if isinstance(a.position, Pope) and a.values == "keys":
+        rule = "'pope' bends each key to a length of its features, so that no turn makes a value of it again"
+        yield Fault((), rule, "write rotary, or leave values out")
     if isinstance(a.position, Forgetting) and a.kv_from is not None:
         rule = f"'forgetting' asks each token as the keys are made, and the keys are those of '{a.kv_from}'"
         yield Fault((), rule, "leave kv_from out, or write another position")
@@ -65,7 +71,7 @@ def _alone(a: AnyAttention) -> Iterator[Fault]:
 
 def _score(a: AnyAttention) -> Iterator[Fault]:
     position, score = a.position, a.score
-    if isinstance(position, (Shaw, TransformerXl, Xpos)) and not isinstance(score, LINEAR):
+    if isinstance(position, (Shaw, TransformerXl, Xpos, Pope)) and not isinstance(score, LINEAR):
         rule = f"'{position.kind}' is defined for the dot product of query and key, and the score is '{score.kind}'"
         yield Fault((), rule, "write score: scaled_dot or dot, or another position")
     if isinstance(position, Disentangled) and not isinstance(score, ScaledDot):

@@ -6,6 +6,7 @@ from attncli.spec.attention import AnyAttention, Differential
 from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL, Budget
 from attncli.spec.norms import NoNorm
+from attncli.spec.positions import Rotary, Xpos
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import SEQUENTIAL as SEQUENTIAL_SCORES
 from attncli.spec.spans import Adaptive
@@ -30,7 +31,8 @@ NORMS = ("qk_norm", "v_norm", "context_norm")
 def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
     a = site.attention
-    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_pairs(a), *_selective(site)]
+    found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_shared(a), *_output(a), *_pairs(a)]
+    found += [*_selective(site)]
     for fault in (*found, *_length(site), *_select(site), *_budget(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
 
@@ -107,6 +109,36 @@ def _selective(site: Site) -> Iterator[Fault]:
     if a.normalizer.kind == "signed" or getattr(a.normalizer, "activation", "") in ("absolute", "square"):
         rule = f"under '{a.normalizer.kind}' a score far below 0 weighs much, and a key that is marked has one"
         yield Fault(("selective",), rule, "write normalizer: softmax, or leave selective out")
+
+
+def _shared(a: AnyAttention) -> Iterator[Fault]:
+    """A key that is a value too is one vector of a place, met by each query in its own way."""
+    if a.values != "keys":
+        return
+    for key in ("projections", "bias"):
+        if "value" in getattr(a, key):
+            yield Fault((key,), "the values are the keys, so there is no map for them", "leave value out")
+    if isinstance(a, Differential):
+        rule = "a pair of differential attention has two keys and one value, so that neither key is the value"
+        yield Fault(("values",), rule, "leave values out, or write kind: multi_head")
+    if a.score.kind in ("location", "synthesizer"):
+        yield Fault(("values",), f"'{a.score.kind}' compares no keys that could be values", "leave values out")
+    if a.score.kind == "biased_dot":
+        rule = "'biased_dot' reads each value by itself, and these are turned to the query that meets them"
+        yield Fault(("score",), rule, "write score: scaled_dot, or leave values out")
+    if not a.maps("key") and isinstance(a.qk_norm, NoNorm) and not isinstance(a.position, (Rotary, Xpos)):
+        rule = "without a map of keys both are the states as they are, so that this changes nothing"
+        yield Fault(("values",), rule, "add key to the projections, or leave values out")
+    if not isinstance(a.v_norm, NoNorm):
+        yield Fault(("v_norm",), "the values are the keys, which qk_norm norms", "write qk_norm")
+    if a.value_residual != "none":
+        rule = "the values are the keys, and a mixture with those of the first layer would not be"
+        yield Fault(("value_residual",), rule, "leave value_residual out, or values")
+
+
+def _output(a: AnyAttention) -> Iterator[Fault]:
+    if a.output != "linear" and "output" not in a.projections:
+        yield Fault(("output",), "there is no output map, so that nothing reads this", "add output to the projections")
 
 
 def _select(site: Site) -> Iterator[Fault]:
