@@ -13,6 +13,7 @@ from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
 from attncli.nn.outputs import Losses, TokenHead
 from attncli.nn.pointer import PointerHead
+from attncli.nn.positions import Pope
 from attncli.nn.recurrent import Encoder, build_recurrent
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
@@ -98,8 +99,8 @@ class Model(nn.Module):
         """After an optimizer step: bring what it may have moved out of its bounds back into them, and move what follows
         the choices that fell on each expert in the step, by address.
         """
-        for _, reach in self._reaches():
-            reach.settle()
+        for bounded in (module for module in self.modules() if isinstance(module, (Adaptive, Pope))):
+            bounded.settle()
         routed: dict[Router, Tensor] = {}
         for module in self.modules():
             if isinstance(module, Experts) and module.address in loads:

@@ -47,7 +47,8 @@ _BIASED = Written(bool, Maps)
 
 STEPS = (
     "kv_from", "values", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap",
-    "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate", "output",
+    "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate",
+    "output",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 

@@ -10,6 +10,7 @@ from attncli.nn.positions import (
     Alibi,
     Learned,
     LearnedAlibi,
+    Pope,
     Rotary,
     Sinusoidal,
     alibi_slopes,
@@ -140,6 +141,14 @@ def test_t5_is_one_sided_exactly_where_the_mask_is_causal():
     kind = catalogue.POSITIONS["t5"]
     assert not attention(position=kind, mask="causal & window(before=3)").position.two_sided
     assert attention(position=kind, mask="window(around=3)").position.two_sided
+
+
+def test_an_offset_of_pope_is_brought_back_between_a_whole_turn_and_none():
+    module = Pope(heads=1, width=3, base=10.0)
+    with torch.no_grad():
+        module.offset.copy_(torch.tensor([[-9.0, -1.0, 0.5]]))
+    module.settle()
+    assert module.offset[0].tolist() == pytest.approx([-2 * math.pi, -1.0, 0.0])
 
 
 def test_alibi_by_hand():

@@ -10,6 +10,7 @@ from attncli.spec.explain.entries import Step
 from attncli.spec.positions import (
     T5,
     Alibi,
+    Bank,
     Cope,
     Disentangled,
     DynamicNtk,
@@ -20,6 +21,7 @@ from attncli.spec.positions import (
     LogDistance,
     Longrope,
     Ntk,
+    Pope,
     Rotary,
     Sandwich,
     Shaw,
@@ -79,6 +81,24 @@ def _xpos() -> Iterator[Step]:
         plain = dot(positions.rotary(QUERY, q), positions.rotary(KEY, k))
         yield Step(f"score of query {q} and key {k}, scale_base 4", score)
         yield Step("  by rotary alone", plain)
+
+
+def _pope() -> Iterator[Step]:
+    yield from _pair()
+    for name, x in (("query", QUERY), ("key", KEY)):
+        yield Step(f"softplus of the {name}", [abs(each) for each in positions.pope(x, 0)])
+    for offset in ([0.0, 0.0], [-0.5, 0.0]):
+        for q, k in ((2, 0), (9, 7), (3, 0)):
+            score = positions.pope_score(positions.pope(QUERY, q), positions.pope(KEY, k), offset)
+            yield Step(f"score of query {q} and key {k}, t = {offset}", score)
+
+
+def _bank() -> Iterator[Step]:
+    profiles = [[2.0, 0.0], [1.0, 0.5], [0.0, 1.0]]
+    yield Step("two profiles of the distances 0, 1, 2", profiles)
+    for state in ([1.0, 0.0], [0.0, 1.0], [0.5, -1.0]):
+        found = positions.bank(state, 3, 5, map=[[1.0, 0.0], [0.0, 1.0]], profiles=profiles)
+        yield Step(f"x R = {state} at position 3: added to the scores of the keys at 0 to 4", found)
 
 
 def _kerple() -> Iterator[Step]:
@@ -198,6 +218,8 @@ def _longrope() -> Iterator[Step]:
 POSITIONS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Rotary: _rotary,
     Xpos: _xpos,
+    Pope: _pope,
+    Bank: _bank,
     Alibi: _alibi,
     T5: _t5,
     Kerple: _kerple,
