@@ -66,30 +66,32 @@ class Writing:
 
     def log_probabilities(self) -> Tensor:
         """(r c) of the next token of every row; PAD and BOS are never written. Reads the waiting tokens."""
-        logits, total = self._logits(())
-        return logits - total
+        scores = self._scores(())
+        self._check(scores)
+        return scores
 
     def likeliest(self, count: int, *, barred: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(r count) log-probability and id of the best next tokens of every row; some ids may be barred."""
-        logits, total = self._logits(barred)
-        value, index = best(logits, min(count, logits.shape[-1]))
-        value = value - total
+        scores = self._scores(barred)
+        value, index = best(scores, min(count, scores.shape[-1]))
+        self._check(value)  # of a row with a NaN all are, and a NaN counts as the largest
         if self.beams is not None and not self.branched:
             value, index = (x.repeat_interleave(self.beams, 0) for x in (value, index))
         return value, index
 
-    def _logits(self, barred: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """(r c) and the logarithm (r 1) of what their exponentials sum to, before any id is barred."""
+    def _scores(self, barred: Sequence[int]) -> Tensor:
         logits = self.model.step(self.tokens, self.cache, self.tap)
-        logits = (logits.flatten(0, 1) if self.branched else logits[:, -1]).float()
-        total = logits.logsumexp(-1, keepdim=True)
-        if not bool(total.isfinite().all()):
+        logits = logits.flatten(0, 1) if self.branched else logits[:, -1]
+        scores = logits.float().log_softmax(-1)
+        scores[:, [self.signs.bos, self.signs.pad, *barred]] = -torch.inf
+        return scores
+
+    def _check(self, scores: Tensor) -> None:
+        if bool(scores.isnan().any()):
             raise WorkError(
                 "the model's output is not a number (NaN), so there is no likeliest token",
                 help="evaluate an earlier checkpoint, or train again with a smaller learning rate",
             )
-        logits[:, [self.signs.bos, self.signs.pad, *barred]] = -torch.inf
-        return logits, total
 
     def append(self, tokens: Tensor, rows: Tensor) -> None:
         """Go on with row rows[i] as row i, which reads tokens[i] next."""
