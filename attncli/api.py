@@ -23,6 +23,7 @@ from attncli.errors import InputError
 from attncli.evaluation import Report
 from attncli.evaluation import evaluate as _evaluate
 from attncli.evaluation.answers import Answering
+from attncli.nn import quantized
 from attncli.nn.model import Model, build_model, token_fields
 from attncli.spec.load import load_spec as _load_spec
 from attncli.spec.run import Run
@@ -121,15 +122,23 @@ class LoadedRun:
 
 
 def load_run(
-    folder: str | Path, *, checkpoint: str = "best", device: str = "cpu", say: Callable[[str], None] = lambda text: None
-) -> LoadedRun:
+    folder: str | Path, *, checkpoint: str = "best", device: str = "cpu", int8: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> LoadedRun:  # fmt: skip
     """The run in a folder, with the weights of a checkpoint (`best`, `last`, `average` or a step).
+
+    int8: linear maps compute in 8-bit integers, some times as fast and a little less exact (attncli.nn.quantized).
 
     Raises:
         RunError: the folder is no run, or has no such checkpoint.
-        InputError: there is no such device here.
+        InputError: there is no such device here, or int8 is asked of another than the CPU.
     """
-    place = choose_device(device)
+    place = choose_device("cpu" if int8 and device == "auto" else device)
+    if int8 and place.type != "cpu":
+        raise InputError(f"--int8 is for the CPU, and --device says {place.type}", help="leave one of them out")
     run = RunFolder(Path(folder), say=say)
     step = "" if checkpoint == "average" else f" (step {run.checkpoint(checkpoint).step})"
-    return LoadedRun(run.run(), run.codec(), run.model(checkpoint, place), checkpoint + step)
+    model = run.model(checkpoint, place)
+    if int8:
+        quantized.quantize(model)
+    return LoadedRun(run.run(), run.codec(), model, checkpoint + step + (", int8" if int8 else ""))

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from attncli.decoding import decode
 from attncli.nn.model import Model, build_model, token_fields
+from attncli.nn.quantized import quantize
 from attncli.spec.load import load_text
 from attncli.spec.sizes import sizes_of
 from attncli.spec.training import Beam
@@ -149,7 +150,7 @@ def main() -> None:
     search = Beam(size=sizes.beam, min_length=sizes.written, max_length=sizes.written)
     limits = {"max_new_tokens": sizes.written, "min_new_tokens": sizes.written}
 
-    def attncli() -> Texts:
+    def attncli(model: Model) -> Texts:
         found = decode(model, batch, search, bos=BOS, eos=EOS, pad=sizes.vocabulary - 1, max_length=512)
         return [texts[0].tokens for texts in found]
 
@@ -158,7 +159,13 @@ def main() -> None:
             found: Texts = theirs.generate(source, num_beams=sizes.beam, do_sample=False, **limits)[:, 1:].tolist()
         return found
 
-    contestants: dict[str, Callable[[], Texts]] = {"attncli": attncli, "transformers generate": generate}
+    eighth = ours(theirs, sizes)
+    quantize(eighth)
+    contestants: dict[str, Callable[[], Texts]] = {
+        "attncli": lambda: attncli(model),
+        "attncli --int8": lambda: attncli(eighth),
+        "transformers generate": generate,
+    }
     missing: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -30,12 +30,13 @@ FILES = ("report.txt", "report.json", "predictions.jsonl", "confusion.png")
 @click.option("--force", is_flag=True, help="Replace the files of an earlier --out.")
 @options.device
 @options.threads
+@options.int8
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 def evaluate(
     run: Path, data: Path | None, split: str | None, metrics: tuple[str, ...], limit: int | None,
     beam: int | None, max_length: int | None, checkpoint: str, out: Path | None, force: bool, device: str,
-    threads: int | None, as_json: bool, quiet: bool,
+    threads: int | None, int8: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Score the model in the run folder RUN with the metrics of its task.
 
@@ -52,7 +53,7 @@ def evaluate(
     _refuse(data, out, force)
     use_threads(threads)
     hear_warnings()
-    loaded = load_run(run, checkpoint=checkpoint, device=device, say=log().print)
+    loaded = load_run(run, checkpoint=checkpoint, device=device, int8=int8, say=log().print)
     with progress("rows", quiet=quiet) as done:
         report = loaded.evaluate(data=data, split=split, metrics=metrics or None, limit=limit,
                                  flags=Flags(beam=beam, max_length=max_length), progress=done)  # fmt: skip

@@ -20,6 +20,9 @@ device = click.option(
 threads = click.option(
     "--threads", type=click.IntRange(min=1), metavar="N", help="Threads of one operation on the CPU."
 )
+int8 = click.option(
+    "--int8", is_flag=True, help="Compute linear maps in 8-bit integers: faster on the CPU, a little less exact."
+)
 beam = click.option("--beam", type=click.IntRange(min=1), metavar="N", help="Search with a beam of N; 1 is greedy.")
 max_length = click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="Tokens written at the most.")
 

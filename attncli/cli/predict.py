@@ -29,10 +29,11 @@ Place = Callable[[int], str]
 @options.checkpoint
 @options.device
 @options.threads
+@options.int8
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object a text, each on a line, with all scores.")
 def predict(
     run: Path, texts: tuple[str, ...], file: Path | None, on_long: str, checkpoint: str, device: str,
-    threads: int | None, as_json: bool, **decoding: Any,
+    threads: int | None, int8: bool, as_json: bool, **decoding: Any,
 ) -> None:  # fmt: skip
     """Answer texts with the model in the run folder RUN.
 
@@ -48,7 +49,7 @@ def predict(
 
     use_threads(threads)
     hear_warnings()
-    loaded = load_run(run, checkpoint=checkpoint, device=device, say=log().print)
+    loaded = load_run(run, checkpoint=checkpoint, device=device, int8=int8, say=log().print)
     answering = loaded.answering(flags=Flags(**decoding), on_long=on_long)
     groups, place = _read(loaded, texts, file)
     first, several = 0, False

@@ -63,6 +63,15 @@ def report(run: Path, *words: str) -> dict:
     return found
 
 
+def test_int8_is_said_and_computes_otherwise(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("attncli.nn.quantized.LEAST", 1)
+    plain, int8 = (report(runs / "s2s", "--metric", "perplexity", *more) for more in ([], ["--int8"]))
+    assert int8["checkpoint"] == plain["checkpoint"] + ", int8"
+    assert int8["metrics"] != plain["metrics"]
+    refused = CliRunner().invoke(commands, ["evaluate", str(runs / "s2s"), "--int8", "--device", "cuda"])
+    assert refused.exit_code == 2
+
+
 def test_the_test_split_is_scored_else_the_valid_one(runs: Path) -> None:
     found = report(runs / "s2s")
     assert (found["split"], found["counts"]["rows"]) == ("test", 2)
