@@ -97,19 +97,24 @@ LATENTS = {
 }
 """Those that make keys and values of latents."""
 
-LINEARS = {
+RUNNING = {
     "linear": "{kind: linear, heads: 3, d_head: 4, d_value: 5, feature: elu}",
     "linear, relu": "{kind: linear, heads: 2, d_head: 6, d_value: 6, feature: relu, context_norm: rms_norm}",
     "linear, exp": "{kind: linear, heads: 1, d_head: 5, d_value: 3, feature: exp}",
-}
-"""Those whose sums serve every query."""
-
-RETENTIONS = {
+    "performer": "{kind: performer, heads: 3, d_head: 4, d_value: 5, features: 10}",
+    "performer, no position": "{kind: performer, heads: 1, d_head: 5, d_value: 3, features: 3, seed: 7, "
+    "position: none, context_norm: rms_norm, redraw: step}",
     "retention": "{kind: retention, heads: 3, d_head: 4, d_value: 5}",
     "retention, interleaved": "{kind: retention, heads: 2, d_head: 6, d_value: 6, position: {layout: interleaved}, "
     "context_norm: layer_norm}",
     "retention, no position": "{kind: retention, heads: 1, d_head: 5, d_value: 3, position: none, context_norm: none}",
+    "delta": "{kind: delta, heads: 3, d_head: 4, d_value: 5, qk_heads: 3}",
+    "delta, gate": "{kind: delta, heads: 2, d_head: 6, d_value: 3, qk_heads: 1, gate: silu, short_convolution: none}",
+    "gated_delta": "{kind: gated_delta, heads: 4, d_head: 5, d_value: 3, qk_heads: 2, short_convolution: 3}",
+    "gated_delta, no gate": "{kind: gated_delta, heads: 1, qk_heads: 1, d_head: 4, d_value: 4, gate: none, "
+    "context_norm: layer_norm}",
 }
+"""Those whose sums serve every query."""
 
 MASKS = (
     "full",

@@ -82,6 +82,6 @@ def test_the_masks_use_every_predicate_and_are_all_different():
 
 def test_every_kind_of_attention_has_a_line_and_there_is_one_of_input():
     kinds = {kind_of(member) for member in members(attention.Attention)}
-    lines = catalogue.KINDS | catalogue.LATENTS | catalogue.LINEARS | catalogue.RETENTIONS
+    lines = catalogue.KINDS | catalogue.LATENTS | catalogue.RUNNING
     assert kinds == {"multi_head", *(kind_in(name, text) for name, text in lines.items())}
     assert [kind_of(member) for member in members(inputs.Input)] == ["tokens"]

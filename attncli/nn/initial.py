@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from attncli.nn.attention import Attention
+from attncli.nn.delta import Fade, ShortConvolution
 from attncli.nn.differential import Difference
 from attncli.nn.layers import Branch
 from attncli.nn.positions import T5, Bank, Cope, Directions
@@ -71,6 +72,8 @@ def initialise(model: nn.Module, init: spec.Init, *, depths: Mapping[str, int]) 
         if isinstance(module, Bank):
             seen.add(id(module.profiles.weight))
             nn.init.zeros_(module.profiles.weight)
+        if isinstance(module, Fade):
+            module.draw()
         if isinstance(module, (T5, Cope)):
             # no distance is preferred at the start; drawn values would be of the size of the scores
             seen.add(id(module.table.weight))
@@ -110,6 +113,8 @@ def _matrices(module: nn.Module) -> list[tuple[Tensor, int, int]]:
             return [(module.weight, module.embedding_dim, module.embedding_dim)]
         case nn.RNNBase():
             return [(weight, weight.shape[1], weight.shape[0]) for weight in module.parameters() if weight.ndim == 2]
+        case ShortConvolution():
+            return [(module.weight, module.weight.shape[1], 1)]
         case Persistent():
             # each is as one output of a map: the keys and values of a token whose features have variance 1
             return [(each, each.shape[2], each.shape[1]) for each in module.parameters()]

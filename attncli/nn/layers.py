@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention, Projected, build_attention
 from attncli.nn.cache import KeyValue
+from attncli.nn.delta import build_delta
 from attncli.nn.dropout import drop
 from attncli.nn.experts import Experts, Routed, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
@@ -21,10 +22,12 @@ from attncli.nn.residuals import build_residual
 from attncli.nn.retention import build_retention
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
-from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent, Linear
+from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
+from attncli.spec.delta import Delta, GatedDelta
 from attncli.spec.feedforward import Experts as ExpertsSpec
 from attncli.spec.feedforward import Feedforward as FeedforwardSpec
 from attncli.spec.feedforward import FeedforwardKind
+from attncli.spec.linear import Linear, Performer
 from attncli.spec.norms import NoNorm, NormPlace
 from attncli.spec.residuals import DeepNorm
 from attncli.spec.retention import Retention
@@ -294,10 +297,12 @@ def _build_body(part: AnyAttention | FeedforwardSpec, around: Around) -> Body:
     if not isinstance(part, ATTENTIONS):
         return build_feedforward(part, d_model=d_model)
     memory = around.widths[part.stack] if isinstance(part, CrossAttention) else d_model
-    if isinstance(part, Linear):
-        return build_linear(part, d_query=d_model, d_memory=memory, d_output=d_model)
+    if isinstance(part, (Linear, Performer)):
+        return build_linear(part, d_query=d_model, d_memory=memory, d_output=d_model, depth=around.index)
     if isinstance(part, Retention):
         return build_retention(part, d_query=d_model, d_memory=memory, d_output=d_model)
+    if isinstance(part, (Delta, GatedDelta)):
+        return build_delta(part, d_query=d_model, d_memory=memory, d_output=d_model)
     position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
     if isinstance(part, Latent):
         return build_latent(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)

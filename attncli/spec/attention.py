@@ -12,11 +12,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, PlainSerializer
 
 from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
+from attncli.spec.delta import Delta, GatedDelta
 from attncli.spec.fixed import PROJECTIONS, Fixed, Maps, Projection
+from attncli.spec.linear import Linear, Performer
 from attncli.spec.masks import MaskField
-from attncli.spec.normalizers import Normalizer, Softmax, Sum
+from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.norms import NoNorm, Norm, NormPlace, RmsNorm
-from attncli.spec.positions import Cope, NoPosition, Relative, Rotary, Shaw, Xpos
+from attncli.spec.positions import Cope, Relative, Rotary, Shaw, Xpos
 from attncli.spec.residuals import Add, Residual
 from attncli.spec.retention import Retention
 from attncli.spec.scores import ScaledDot, Score
@@ -222,6 +224,7 @@ class Latent(Fixed):
 
     normalizer: ClassVar[Softmax] = Softmax()
     context_norm: ClassVar[NoNorm] = NoNorm()
+    gate: ClassVar[Literal["none"]] = "none"
 
     kind: Literal["latent"] = "latent"
     heads: Annotated[Count, Derived("max(1, d_model // 64)")]
@@ -262,55 +265,8 @@ class Latent(Fixed):
             yield Fault(("position", "d_rotary"), rule, "write at most d_rotary of the attention")
 
 
-class Linear(Fixed):
-    """Weights f(q) . f(k) / sum f(q) . f(k): a running sum of f(k) v' serves every query, and no weight is held.
-
-    Cost grows with the length, not with its square, and a step of writing costs the same at every place. f is
-    elu(x) + 1 in Katharopoulos et al. 2020, arXiv:2006.16236, eq. 7; relu in Kasai et al. 2021, arXiv:2103.13076. The
-    map that is shown is of these weights.
-    """
-
-    normalizer: ClassVar[Sum] = Sum()
-    position: ClassVar[NoPosition] = NoPosition()
-    dropout: ClassVar[float] = 0.0
-    kernel: ClassVar[Literal["auto"]] = "auto"
-
-    kind: Literal["linear"] = "linear"
-    heads: Annotated[Count, Derived("max(1, d_model // 64)")]
-    d_head: Annotated[Count, Derived("d_model // heads")]
-    """Width of the query and key of one head."""
-    d_value: Annotated[Count, Derived("d_head")]
-    """Width of the value of one head."""
-    bias: Annotated[Bool, Derived("the stack's")]
-    """Of the four maps."""
-    feature: Literal["elu", "relu", "exp"] = "elu"
-    """f, of each number: elu(x) + 1, max(x, 0) or e^x."""
-    mask: Annotated[MaskField, Derived("causal in `decoder`, else full")]
-    """causal or full."""
-    context_norm: Norm = NoNorm()
-    """A norm of each head's mixture of values, with one gain for all heads."""
-    norm: Annotated[Norm, Derived("the stack's")]
-    norm_place: Annotated[NormPlace, Derived("the stack's")]
-    residual: Annotated[Residual, Derived("the stack's")] = Add()
-
-    @property
-    def kv_heads(self) -> int:
-        """Each head has keys and values of its own."""
-        return self.heads
-
-    @property
-    def score(self) -> ScaledDot:
-        """The product of features, as it is."""
-        return ScaledDot(scale=1.0)
-
-    def faults(self) -> Iterator[Fault]:
-        if self.mask.text not in ("causal", "full"):
-            rule = f"one sum holds all keys, or all before the query, and '{self.mask.text}' shows each query others"
-            yield Fault(("mask",), rule, "write mask: causal or full, or kind: multi_head")
-
-
-AnyAttention = MultiHead | Latent | Linear | Retention
-ATTENTIONS = (MultiHead, Latent, Linear, Retention)
+AnyAttention = MultiHead | Latent | Linear | Performer | Retention | Delta | GatedDelta
+ATTENTIONS = (MultiHead, Latent, Linear, Performer, Retention, Delta, GatedDelta)
 """The classes of every kind of attention; what a kind has no key for, it has as a constant."""
 
 
@@ -324,5 +280,7 @@ class CrossDifferential(Differential, CrossAttention):
     """A differential attention whose keys and values are the states of another stack."""
 
 
-Attention = Annotated[MultiHead | Differential | Latent | Linear | Retention, Kinds("attention")]
+Attention = Annotated[
+    MultiHead | Differential | Latent | Linear | Performer | Retention | Delta | GatedDelta, Kinds("attention")
+]
 Cross = Annotated[CrossAttention | CrossDifferential, Kinds("cross_attention")]

@@ -32,7 +32,6 @@ class Fixed(Spec):
     sink: ClassVar[Literal["none"]] = "none"
     span: ClassVar[NoSpan] = NoSpan()
     head_scale: ClassVar[Literal["none"]] = "none"
-    gate: ClassVar[Literal["none"]] = "none"
     output: ClassVar[Literal["linear"]] = "linear"
     without_kernel: ClassVar[tuple[str, ...]] = ()
     sums_to_one: ClassVar[bool] = True

@@ -54,7 +54,7 @@ def test_a_beam_is_stitched_to_what_a_replay_shows(name: str) -> None:
             assert all(one.certificate.holds for one in written.maps)
 
 
-KINDS = catalogue.KINDS | catalogue.LATENTS | catalogue.LINEARS | catalogue.RETENTIONS
+KINDS = catalogue.KINDS | catalogue.LATENTS | catalogue.RUNNING
 KINDS = {name: kind for name, kind in KINDS.items() if "no maps" not in name}  # heads of 3, which nothing turns
 
 

@@ -40,12 +40,16 @@ class Around:
 def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     """The attention with its defaults put in."""
     node = filled(written, "kind", "multi_head", "default")
-    if word(node.items["kind"]) == "latent":
-        return _latent(work, node, around)
-    if word(node.items["kind"]) == "linear":
-        return _linear(work, node, around)
-    if word(node.items["kind"]) == "retention":
-        return _linear(work, _positioned(work, _parted(work, node, around), around), around)
+    match word(node.items["kind"]):
+        case "latent":
+            return _latent(work, node, around)
+        case "linear":
+            return _running(work, node, around)
+        case "performer" | "retention":
+            return _running(work, _positioned(work, _parted(work, node, around), around), around)
+        case "delta" | "gated_delta":
+            node = _running(work, node, around)
+            return filled(node, "qk_heads", count(node.items["heads"]), "heads")
     if word(node.items["kind"]) not in ("multi_head", "differential"):
         return node
     around = _of_maps(node, around)
@@ -61,7 +65,7 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     return _biased(work, joined(work, node, around.down), maps, around)
 
 
-def _linear(work: Work, node: Mapping, around: Around) -> Mapping:
+def _running(work: Work, node: Mapping, around: Around) -> Mapping:
     node = _parted(work, node, around)
     node = filled(node, "d_value", count(node.items["d_head"]), "d_head")
     node = filled(node, "mask", around.mask, around.mask_why)

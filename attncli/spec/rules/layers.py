@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import AnyAttention, CrossAttention, Latent, Linear, MultiHead
+from attncli.spec.attention import AnyAttention, CrossAttention, Latent, MultiHead
 from attncli.spec.base import Fault
-from attncli.spec.retention import Retention
 from attncli.spec.rules.sections import Where
+from attncli.spec.running import Running
 from attncli.spec.stacks import Transformer
 from attncli.spec.words import listed, nearest
 
@@ -22,7 +22,7 @@ def faults(at: Where, stack: Transformer) -> Iterator[Fault]:
             part, branch = each.part, each.branch
             if layer.name is not None:
                 lent.setdefault(layer.name, {})
-            if branch == "attention" and isinstance(part, (Latent, Linear, Retention)):
+            if branch == "attention" and isinstance(part, (Latent, Running)):
                 first = first or part
             if not isinstance(part, MultiHead):
                 continue
