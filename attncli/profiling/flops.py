@@ -14,11 +14,10 @@ from typing import Literal
 
 from attncli.profiling.flops_outputs import map_of
 from attncli.profiling.flops_positions import Placed, placed, widens
+from attncli.profiling.flops_running import running
 from attncli.spec import outputs, scores, tasks
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
-from attncli.spec.delta import DeltaRule, GatedDelta
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
-from attncli.spec.linear import Linear, Performer
 from attncli.spec.masks import Mask
 from attncli.spec.recurrent import (
     Both,
@@ -32,7 +31,6 @@ from attncli.spec.recurrent import (
     ReadoutFeeding,
     Recurrent,
 )  # fmt: skip
-from attncli.spec.retention import Retention
 from attncli.spec.run import Run
 from attncli.spec.running import Running
 from attncli.spec.sizes import Sizes
@@ -150,7 +148,8 @@ def _attention_work(
     if isinstance(part, Latent):
         return _latent_work(address, part, d_query, d_output, d_memory, pairs, batch)
     if isinstance(part, Running):
-        return _running_work(address, part, d_query, d_output, d_memory, pairs, batch)
+        adds = running(part, d_query, d_output, d_memory, queries=pairs.queries, keys=pairs.new_keys)
+        return _even(address, 2 * batch * adds)
     heads, kv_heads, projections, each = part.heads, part.kv_heads, part.projections, part.maps_a_head
     ask = part.d_head if part.maps("query") else d_query // (heads * each)
     read = part.d_head if part.maps("key") else d_memory // (kv_heads * each)
@@ -197,29 +196,6 @@ def _latent_work(
     position = _placed(part, d_query, wide, wide, part.d_value, pairs)
     work = _scaled(address, 2 * batch, maps + position.row, pairs, wide + part.d_value)
     return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
-
-
-def _running_work(
-    address: str, part: Running, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
-) -> Work:
-    """Maps, and for each key and each query products with the sum; no work grows with pairs."""
-    heads, key, value = part.heads, part.heads * part.d_head, part.heads * part.d_value
-    asks, gates = d_query * key, 0
-    each = heads * part.d_head * part.d_value
-    match part:
-        case Linear():
-            each = heads * part.d_head * (part.d_value + 1)
-        case Performer():
-            each = heads * part.features * (part.d_value + 1 + part.d_head)
-        case Retention():
-            gates = value
-        case DeltaRule():
-            asks = d_query * part.qk_heads * part.d_head
-            key = part.qk_heads * part.d_head
-            gates = value * (part.gate == "silu") + heads * (1 + isinstance(part, GatedDelta))
-            each = heads * part.d_head * part.d_value * 3 // 2  # what a key recalls, what it writes, what a query reads
-    maps = pairs.queries * (asks + value * d_output + d_query * gates) + pairs.new_keys * d_memory * (key + value)
-    return _even(address, 2 * batch * (maps + each * (pairs.queries + pairs.new_keys)))
 
 
 def _scaled(address: str, factor: int, maps: int, pairs: _Pairs, each: int) -> Work:
