@@ -59,7 +59,7 @@ def parts_of(module: Running, x: Tensor) -> list[list[list[list[float]]]]:
     turn = turn_of(module.position, len(x))
     if turn is not None:
         for of, side in zip(heads, ("query", "key"), strict=False):
-            of[:] = [[turn(part, place, side) for part in parts] for place, parts in enumerate(of)]
+            of[:] = [[turn(part, place, side, h) for h, part in enumerate(parts)] for place, parts in enumerate(of)]
     return [[[each[h] for each in of] for h in range(module.heads)] for of in heads]
 
 

@@ -57,6 +57,40 @@ def test_every_kind_of_these_roles_has_a_worked_example(role, examples):
         assert entry.example
 
 
+def test_every_kind_of_attention_has_a_worked_example():
+    (found,) = [role for role in roles() if role.name == "attention"]
+    assert set(found.kinds.values()) <= set(LAYERS)
+
+
+def test_a_latent_is_compared_alike_with_its_keys_and_without_them():
+    found = steps("latent")
+    assert found["its products with [c, r] over sqrt(2 + 2), the same"] == pytest.approx(
+        found["scores = q.k / sqrt(2 + 2)"]
+    )
+
+
+def test_more_directions_come_nearer_to_the_softmax():
+    found = steps("performer")
+    exact = [number for row in found["exp(q.k / sqrt(2)), what is estimated"] for number in row]
+    errors = []
+    for count in (2, 32, 1024):
+        estimated = [number for row in found[f"f(q).f(k) with {count} directions"] for number in row]
+        errors.append(max(abs(a - b) for a, b in zip(estimated, exact, strict=True)))
+    assert errors[0] > 2 * errors[1] > 2 * errors[2]
+    assert found["weights, mask causal"] == [pytest.approx(row, abs=0.05) for row in found["those of softmax"]]
+
+
+def test_a_key_written_again_takes_away_what_it_recalls_and_fading_takes_all():
+    plain, fading = steps("delta"), steps("gated_delta")
+    first, second = plain["weights of the values in them"], fading["weights of the values in them"]
+    assert plain["what the third key recalls, S'k"] == [1.0, 0.0]
+    assert first[2] == pytest.approx([0.25 / 2**0.5, 0.0, 0.75 / 2**0.5])
+    assert second[2] == pytest.approx([0.25 * 0.9 * 0.5 / 2**0.5, 0.0, 0.75 / 2**0.5])
+    rows = steps("differential")["weights: the first map less l times the second"]
+    assert [sum(row) for row in rows] == pytest.approx([1 - steps("differential")[
+        "l = exp(a_1.b_1) - exp(a_2.b_2) + l_0 of the first"]] * 3)  # fmt: skip
+
+
 def test_positions_and_norms_but_none_have_worked_examples():
     for role in roles():
         if role.name.startswith("position") or role.name in ("norm", "scaling"):

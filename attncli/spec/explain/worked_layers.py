@@ -18,13 +18,12 @@ from attncli.spec import feedforward as ff
 from attncli.spec.attention import MultiHead
 from attncli.spec.base import Spec, kind_of
 from attncli.spec.explain.entries import Step
+from attncli.spec.explain.worked_attention import ATTENTIONS, TOKENS
 from attncli.spec.explain.worked_positions import POSITIONS
 from attncli.spec.norms import DynamicTanh, LayerNorm, RmsNorm, ScaleNorm
 from attncli.spec.outputs import Adaptive, Mixture
 from attncli.spec.recurrent import Gru, Lstm, Rnn
 from attncli.spec.residuals import Add, DeepNorm, Gated, LayerScale, ReZero, Scaled, deepnorm
-
-TOKENS = [[1.0, 0.0, 0.5, 2.0], [0.0, 1.0, -1.0, 0.5], [1.0, 1.0, 2.0, -0.5]]
 
 
 def multi_head_steps() -> Iterator[Step]:
@@ -200,6 +199,7 @@ def _mixture() -> Iterator[Step]:
 
 LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     **POSITIONS,
+    **ATTENTIONS,
     MultiHead: multi_head_steps,
     LayerNorm: _layer_norm,
     RmsNorm: _rms_norm,
