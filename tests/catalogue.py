@@ -263,6 +263,15 @@ STEPS = {
 }
 """Keys of an attention of several heads that ask for a step between its maps."""
 
+SELECTS = {
+    "top": "{select: {kind: top, keys: 2}}",
+    "indexer": "{select: {kind: indexer, keys: 3, heads: 4, d_head: 6, loss: 0.5}}",
+    "indexer, others": "{select: {kind: indexer, keys: 3, heads: 1, d_head: 7}, persistent: 1, talking_heads: both, "
+    "sink: learned}",
+    "none": "{select: none}",
+}
+"""Those that choose keys; an indexer learns of a loss of its own."""
+
 CAUSAL_STEPS = {
     "selective": "{selective: first_head}",
     "selective, others": "{selective: first_head, persistent: 2, select: {kind: top, keys: 3}, sink: learned, "

@@ -66,7 +66,7 @@ ROWS = (
     Row("A", "Length temperature", "Llama 4 2025", "attention: {length_temperature: {kind: llama4, floor: 8}}"),
     Row("A", "Selective attention", "Leviathan 2024", "attention: {selective: first_head}", "tests/nn/test_selective.py"),
     Row("A", "Signed weights", "Lv 2024", "attention: {normalizer: signed}", NORMALIZERS),
-    Row("A", "Learned key selection", "DeepSeek-V3.2 2025", None, why="not built"),
+    Row("A", "Learned key selection", "DeepSeek-V3.2 2025", "attention: {select: {kind: indexer, keys: 8}}", "tests/nn/test_indexer.py"),
     # B. normalizers
     Row("B", "Softmax", "Vaswani 2017", "attention: {normalizer: softmax}", NORMALIZERS),
     Row("B", "Plain normalization of the founding article", "article, 3.1.2", "attention: {normalizer: sum}", NORMALIZERS),

@@ -17,6 +17,7 @@ from attncli.spec import (
     scores,
     spans,
     stacks,
+    steps,
     tasks,
 )
 from attncli.spec.base import kind_of
@@ -30,6 +31,7 @@ UNIONS = {
     "positions": (positions.Relative, catalogue.POSITIONS),
     "scalings": (positions.Scaling, catalogue.SCALINGS),
     "spans": (spans.Span, catalogue.SPANS | {"none": "none", "adaptive": "adaptive"}),  # a line of STEPS
+    "selects": (steps.Select, {name: str(yaml.safe_load(line)["select"]) for name, line in catalogue.SELECTS.items()}),
     "absolute positions": (positions.Absolute, catalogue.ABSOLUTE),
     "feedforwards": (stacks.Feedforward, catalogue.FEEDFORWARDS),
     "residuals": (residuals.Residual, catalogue.RESIDUALS),

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attncli.checking.indexed import seen_through
 from attncli.checking.oracle_positions import bias_of, related_of, turn_of
-from attncli.nn import differential, normalizers, norms, scores, sparse
+from attncli.nn import differential, normalizers, norms, positions, scores, sparse
 from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
@@ -35,6 +36,9 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
         *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
         *(_bias(each) for each in (module.query, module.key, module.value, module.output)),
     )
+    if module.indexer is not None:
+        turn = turn_of(module.position, len(memory)) if isinstance(module.position, positions.Rotary) else None
+        visible = seen_through(module.indexer, x, memory, turn, visible)
     difference = module.weighing.difference
     tell: Callable[..., reference.Heads] = reference.multi_head
     if difference is not None:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from attncli.nn.banding import span_of, unbanded
 from attncli.nn.cache import KeyValue
 from attncli.nn.forgetful import KeyDropout
+from attncli.nn.indexer import Asking, Indexer, build_indexer
 from attncli.nn.kernels import reference
 from attncli.nn.kernels.plan import Traits, Wanted
 from attncli.nn.normalizers import Softmax
 from attncli.nn.placing import angles_of, bias_trait, build_position, turned
-from attncli.nn.positions import Relative
+from attncli.nn.positions import Relative, Rotary, Side
 from attncli.nn.scores import Product, Score, build_score
 from attncli.nn.selective import Marks, recalled
 from attncli.nn.serving import Ready, Served, Trail
@@ -56,6 +57,7 @@ class Asked(NamedTuple):
     back: tuple[Tensor, ...] | None = None  # the angles by which mixtures of turned keys are turned back
     states: Tensor | None = None  # (b q d_query), where the output map reads them
     demand: Tensor | None = None  # (b h q ·), what the position makes of the states
+    indexed: Asking | None = None
 
 
 class Attention(Served):
@@ -72,8 +74,8 @@ class Attention(Served):
         d_head: int, d_key: int, d_value: int, projections: tuple[str, ...], bias: tuple[str, ...],
         query_norm: nn.Module, key_norm: nn.Module, value_norm: nn.Module, value_residual: ValueResidual | None,
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
-        span: Predicted | None, key_dropout: KeyDropout | None, ending: Ending, gate: Gate | None, dropout: float,
-        steps: tuple[str, ...], kernel: Wanted, shared: bool, on_attention: bool,
+        span: Predicted | None, key_dropout: KeyDropout | None, indexer: Indexer | None, ending: Ending,
+        gate: Gate | None, dropout: float, steps: tuple[str, ...], kernel: Wanted, shared: bool, on_attention: bool,
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -102,6 +104,7 @@ class Attention(Served):
         self.weighing = weighing
         self.span = span
         self.key_dropout = key_dropout
+        self.indexer = indexer
         self.ending = ending
         self.gate = gate
         self.dropout = dropout
@@ -110,7 +113,9 @@ class Attention(Served):
             product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
             bias=bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
             d_value=d_key if shared else d_value, mask=mask.text, steps=steps, span=span_of(mask, heads),
-            unbanded=unbanded(score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout),
+            unbanded=unbanded(
+                score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout, indexer=indexer
+            ),
             wanted=kernel,
         )  # fmt: skip
 
@@ -138,6 +143,7 @@ class Attention(Served):
             back=angles_of(self.position, view, "query") if self.shared else None,
             states=x if isinstance(self.output, OnAttention) else None,
             demand=self.position.demand(x),
+            indexed=self._asks_index(x, view),
         )
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
@@ -147,6 +153,8 @@ class Attention(Served):
         are kept once, as turned, beside values of width 0.
         """
         kept = self.position.keep(memory)
+        if self.indexer is not None:
+            kept = (*kept, self._turned_index(self.indexer.read(memory), view, "key"))
         if self.weighing.selective is not None:
             kept = (*kept, reference.wide(memory.new_empty(len(memory), 1, memory.shape[1], 0)))
         if self.shared:
@@ -184,8 +192,11 @@ class Attention(Served):
         marks = None
         if self.weighing.selective is not None:
             trail, marks = recalled(kept.pop(), queries=asked.query.shape[2], ahead=self.ahead)
+        index = None
+        if self.indexer is not None and asked.indexed is not None:
+            index = self.indexer.scores(asked.indexed, kept.pop())
         query = self.position.ask(asked.query)
-        ready = Ready(query, key, value, tuple(kept), view, asked.query, trail, marks, demand=asked.demand)
+        ready = Ready(query, key, value, tuple(kept), view, asked.query, trail, marks, index, demand=asked.demand)
         if self.persistent is None:
             return ready
         own = (self._readable(self.persistent.key.unsqueeze(0)), self.persistent.values.unsqueeze(0))
@@ -194,6 +205,16 @@ class Attention(Served):
             for mine, read in zip(own, (key, value), strict=True)
         )
         return ready._replace(key=key, value=value)
+
+    def _asks_index(self, x: Tensor, view: View) -> Asking | None:
+        if self.indexer is None:
+            return None
+        asking = self.indexer.ask(x)
+        return asking._replace(query=self._turned_index(asking.query, view, "query"))
+
+    def _turned_index(self, x: Tensor, view: View, side: Side) -> Tensor:
+        """What a rotation does to queries and keys; other positions know the heads and widths of their attention."""
+        return turned(self.position, x, view, side) if isinstance(self.position, Rotary) else x
 
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
@@ -238,6 +259,7 @@ def build_attention(
         weighing=build_weighing(attention, depth=depth),
         span=build_predicted(attention.span, heads=heads, width=ask),
         key_dropout=build_key_dropout(attention),
+        indexer=build_indexer(attention.select, d_query=d_query, d_memory=d_memory),
         ending=build_ending(attention, width=value, depth=depth),
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,

@@ -48,6 +48,7 @@ def unbanded(
     span: object | None,
     persistent: object | None,
     key_dropout: object | None,
+    indexer: object | None,
 ) -> tuple[str, ...]:
     """What of an attention keeps the banded kernel away, as the spec names it."""
     kind = type(position)
@@ -58,7 +59,7 @@ def unbanded(
         "position that reads what the tokens hold": moves,
         "bias of more than the distance": kind.bias is not Relative.bias and not position.of_distance,
         "talking_heads": weighing.before is not None or weighing.after is not None,
-        "select": weighing.select is not None,
+        "select": weighing.select is not None or indexer is not None,
         "span": span is not None or weighing.reach is not None,
         "persistent": persistent is not None,
         "selective": weighing.selective is not None,

@@ -40,7 +40,7 @@ class LatentAttention(Attention):
             projections=("output",), bias=("output",) if bias else (),
             query_norm=nn.Identity(), key_norm=nn.Identity(), value_norm=nn.Identity(), value_residual=None,
             persistent=None, score=Product(scale=scale), position=position, mask=mask, weighing=weighing, span=None,
-            key_dropout=None,
+            key_dropout=None, indexer=None,
             ending=Ending(norm=nn.Identity(), scale=nn.Identity()), gate=None, dropout=dropout, steps=(),
             kernel=kernel, shared=False, on_attention=False,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from attncli.nn.banding import band_of, folded, hidden_in, tile_of, unfolded
 from attncli.nn.forgetful import KeyDropout
+from attncli.nn.indexer import Indexer
 from attncli.nn.kernels import banded, fused, reference
 from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
@@ -40,6 +41,7 @@ class Ready(NamedTuple):
     turned: Tensor  # (b h q e): the query before its position's `ask`
     trail: Trail = ()
     marks: Tensor | None = None  # (b q k), where `selective` writes what is marked
+    indexed: Tensor | None = None  # (b 1 q k) scores of an indexer
     term: Tensor | None = None  # (b h q k)
     demand: Tensor | None = None  # (b h q ·), what the position makes of the states that ask
 
@@ -57,6 +59,7 @@ class Served(nn.Module):
     weighing: Weighing
     span: Predicted | None
     key_dropout: KeyDropout | None
+    indexer: Indexer | None
     dropout: float
     address: str
     traits: Traits
@@ -90,6 +93,9 @@ class Served(nn.Module):
         scores = self._scores(ready, seen)
         term = self._term(ready, seen.visible, scores)
         weighed = self.weighing(scores if term is None else scores + term, seen)
+        if self.indexer is not None and ready.indexed is not None and seen.visible is not None:
+            beside = (weighed.weights[..., self.ahead :], seen.visible[..., self.ahead :], ready.view.query_real)
+            ready.view.means[self.address] = self.indexer.cost(ready.indexed, *beside)
         kept = reference.kept(self.weighing, weighed.weights, dropout=dropout)
         mixed = self._mixed(kept, ready.value, distances_in(ready.view))
         if ready.view.tap is not None:
@@ -128,6 +134,8 @@ class Served(nn.Module):
         if self.span is not None:
             window, factor = self.span(ready.turned, view.key_positions, read_lengths(view))
             visible = window if visible is None else visible & window
+        if self.indexer is not None and ready.indexed is not None:
+            visible = self.indexer(ready.indexed, visible)
         if self.ahead:
             visible = None if visible is None else pad(visible, ahead, value=True)
             factor = None if factor is None else pad(factor, ahead, value=1.0)

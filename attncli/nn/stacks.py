@@ -40,6 +40,8 @@ class Transformer(nn.Module):
         """Ids (b n) to states (b n d)."""
         own = view_of_self(tokens, tap)
         views = {name: view_of_memory(tokens, memory[name].stream, tap) for name in self.sources()}
+        for view in views.values():
+            view.means = own.means
         x = self.input(tokens, positions_of(tokens))
         handed = Handed()
         for layer in self.each_layer():

@@ -103,6 +103,10 @@ class Talking(nn.Module):
         return torch.einsum("hi,biqk->bhqk", self.mix.to(x.dtype), x)
 
 
+TIED = 64
+"""Roundings by which two scores may differ that are taken to tie."""
+
+
 class Top(nn.Module):
     """Which of the visible keys are among the `keys` best of their row, those that tie with the last one too.
 
@@ -116,10 +120,22 @@ class Top(nn.Module):
 
     def forward(self, logits: Tensor, visible: Tensor | None) -> Tensor:
         """Bool (b h q k) for logits (b h q k)."""
-        seen = torch.ones_like(logits, dtype=torch.bool) if visible is None else visible.expand_as(logits)
-        rivals = logits.detach().masked_fill(~seen, -torch.inf)[..., self.ahead :]
-        best = rivals.topk(min(self.keys, rivals.shape[-1]), sorted=True).values[..., -1:]
-        return seen & pad(rivals >= best, (self.ahead, 0), value=True)
+        seen = None if visible is None else visible.expand_as(logits)
+        left = best_of(logits[..., self.ahead :], None if seen is None else seen[..., self.ahead :], self.keys)
+        left = pad(left, (self.ahead, 0), value=True)
+        return left if seen is None else left & seen
+
+
+def best_of(scores: Tensor, visible: Tensor | None, keys: int) -> Tensor:
+    """Which keys of each row are visible and among the `keys` best of those, or tie with the last of them.
+
+    Keys of equal tokens score alike, but for last places that hang on the shape of the batch: those must not decide.
+    """
+    rivals = scores.detach()
+    rivals = rivals if visible is None else torch.where(visible, rivals, -torch.inf)
+    best = rivals.topk(min(keys, rivals.shape[-1]), sorted=True).values[..., -1:]
+    best = best - TIED * torch.finfo(best.dtype).eps * best.abs()
+    return rivals >= best if visible is None else (rivals >= best) & visible
 
 
 class Sink(nn.Module):
@@ -228,7 +244,7 @@ def build_temperature(temperature: spec.LengthTemperature) -> Temperature | None
 def build_select(select: spec.Select, *, ahead: int) -> Top | None:
     """What chooses among the keys that are seen; None where all are."""
     match select:
-        case spec.All():
+        case spec.All() | spec.Indexer():
             return None
         case spec.Top():
             return Top(keys=select.keys, ahead=ahead)

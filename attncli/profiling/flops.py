@@ -15,6 +15,7 @@ from typing import Literal
 from attncli.profiling.flops_outputs import map_of
 from attncli.profiling.flops_positions import Placed, placed, widens
 from attncli.profiling.flops_running import running
+from attncli.profiling.flops_select import selected
 from attncli.spec import outputs, scores, tasks
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
 from attncli.spec.feedforward import GATED, Experts, Feedforward, FeedforwardKind
@@ -167,6 +168,9 @@ def _attention_work(
     maps += pairs.queries * d_query * heads * {"none": 0, "sigmoid": value, "sigmoid_per_head": 1}[part.gate]
     mixed = heads * each * each  # each pair of each map of a head is mixed of all maps
     value += mixed * {"none": 0, "both": 2}.get(part.talking_heads, 1)
+    keys = pairs.dense // (heads * pairs.queries)
+    widths = {"d_query": d_query, "d_memory": d_memory, "new_keys": pairs.new_keys}
+    maps += selected(part.select, queries=pairs.queries, keys=keys, **widths)
     if isinstance(part.span, Predicted):
         maps += pairs.queries * heads * ask * (ask + 1)
     if isinstance(part.score, (scores.Location, scores.Synthesizer)):

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from attncli.spec.base import Count, Kinds, Positive, Spec
+from pydantic import Field
+
+from attncli.spec.base import Count, Derived, Kinds, Positive, Spec
 from attncli.spec.norms import LayerNorm, NoNorm, RmsNorm
 
 
@@ -59,12 +61,31 @@ class Top(Spec):
     keys: Count
 
 
+class Indexer(Spec):
+    """A small attention of index heads chooses, for all heads, the `keys` keys that each query sees.
+
+    I_qk = sum_j w_qj relu(a_qj . c_k) / sqrt(heads d_head), with queries a (heads d_head) and weights w of the states
+    that ask and one key c (d_head) of each state that is read, turned where the attention's rotary turns its own. Of
+    the keys that the mask shows, those with the largest I_qk stay, those that tie with the last one too. No gradient
+    passes the choice: `loss` times KL(p || softmax(I)) over the chosen keys is added to the task's loss, p being the
+    mean of the heads' weights, and moves the indexer alone. DeepSeek-AI 2025 (V3.2), arXiv:2512.02556, section 2.1, who
+    first train it beside full attention: where texts are no longer than `keys`, a run does so by itself.
+    """
+
+    kind: Literal["indexer"] = "indexer"
+    keys: Annotated[int, Field(ge=2, strict=True)]
+    heads: Count = 4
+    d_head: Annotated[Count, Derived("d_head of the attention")]
+    """Width of an index query and of the index key."""
+    loss: Positive = 1.0
+
+
 class All(Spec):
     """Each query sees every key that the mask shows it."""
 
     kind: Literal["none"] = "none"
 
 
-Select = Annotated[Top | All, Kinds("select")]
+Select = Annotated[Top | Indexer | All, Kinds("select")]
 
 LengthTemperature = Annotated[Llama4Temperature | NoTemperature, Kinds("length_temperature")]

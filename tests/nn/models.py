@@ -203,6 +203,10 @@ def transformers() -> dict[str, str]:
     found |= {f"heads {name}": transformer(heads=heads) for name, heads in catalogue.HEADS.items()}
     found |= {f"kind {name}": transformer(heads=kind) for name, kind in catalogue.KINDS.items()}
     found |= {f"step {name}": transformer(steps=step, position="rotary") for name, step in catalogue.STEPS.items()}
+    for name, step in catalogue.SELECTS.items():
+        if "indexer" in name:
+            cross = f"cross_attention: {{{step[1:-1]}, "
+            found[name] = transformer(steps=step, position="rotary").replace("cross_attention: {", cross)
     for name, step in catalogue.CAUSAL_STEPS.items():
         found[f"causal step {name}"] = transformer(own=step, position="rotary")
     for place in ("sandwich", "output"):

@@ -59,6 +59,8 @@ def test_the_loss_is_that_of_the_rows_alone(spec):
     together = model.losses(batch())
     alone = [model.losses(batch(row)) for row in range(len(TARGETS))]
     for name in ("loss", "nll", "count", "correct"):
+        if name == "loss" and "kind: indexer" in spec:
+            continue  # what an indexer adds is a mean over the queries of a batch
         torch.testing.assert_close(getattr(together, name), sum(getattr(one, name) for one in alone), **CLOSE)
     assert together.count == sum(len(target) for target in TARGETS)
 

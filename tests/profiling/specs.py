@@ -49,6 +49,12 @@ TRANSFORMERS = {
         "layers: 2", "input: {d_embedding: 10}, layers: [{repeat: 2, share: attention}], norm_place: sandwich"
     ),
 }
+CHOSEN = {
+    "indexer": transformer(
+        "heads: 4, kv_heads: 2, position: none, select: {kind: indexer, keys: 3, heads: 2, d_head: 8}"
+    ),
+}
+"""Parts that send no gradient to what they read, so that a training step costs less than three forward passes."""
 POOLED = {
     "mean": one_stack("{kind: classification, classes: 5, pooling: {kind: mean, dense: tanh}}"),
     "attention": one_stack("{kind: classification, classes: 5, pooling: {kind: attention, heads: 2, queries: 3}}"),
@@ -97,4 +103,4 @@ PLACED = {
                        "short: [1, 1, 1], long: [2, 2, 2]}}"),
 }  # fmt: skip
 """Positions; a step of training makes no gradient of the distances themselves, so it is less than three times this."""
-ALL = TRANSFORMERS | POOLED | RECURRENT | PLACED
+ALL = TRANSFORMERS | CHOSEN | POOLED | RECURRENT | PLACED

@@ -170,9 +170,7 @@ def test_a_role_tells_its_kinds_and_its_default():
 
 
 def test_a_key_tells_what_it_takes_in_every_place():
-    entries = explain("heads")
-    heads, pairs = entries[-2:]
-    assert heads.where == pairs.where == "model.attention.heads"
+    heads, pairs = (entry for entry in explain("heads") if entry.where == "model.attention.heads")
     assert heads.text == "an integer of 1 or more; default: max(1, d_model // 64)"
     assert pairs.text == "an integer of 1 or more; default: max(1, d_model // 128)\nPairs of maps."
 

@@ -38,6 +38,9 @@ REFUSED = {
     "{normalizer: {kind: budget, keys: 3}, select: {kind: top, keys: 3}}": (
         "keys: of the 3 keys that are selected, a budget of 3 pays each whole: no score would count"
     ),
+    "{select: {kind: indexer, keys: 2000}}": "keys: no query sees more than 1024 keys, so the best 2000 are all of",
+    "{select: {kind: indexer, keys: 1}}": "keys: ",
+    "{select: {kind: indexer, keys: 8, d_head: 4}}": "d_head: d_rotary 6 is wider than an index key, 4",
     "{kv_from: lender}": "kv_from: no layer before this one is named 'lender'",
     "{value_residual: first}": "value_residual: the only attention has no earlier values to mix in",
     "{span: {kind: adaptive, maximum: 2000}}": "maximum: no key of 'decoder' is 2000 tokens away: it has 1024",
@@ -73,6 +76,36 @@ def test_a_step_without_effect_or_meaning_is_refused(attention, message):
     with pytest.raises(SpecError) as caught:
         load_text(spec("{heads: 4, " + attention[1:] if "heads: 1" not in attention else attention))
     assert message in str(caught.value)
+
+
+def test_an_indexer_stands_where_it_can_learn():
+    recurrent = "{d_hidden: 16, encoder: {kind: recurrent}, decoder: {kind: recurrent, cross_attention: {SELECT}}}"
+    lent = "{d_model: 24, encoder: {layers: 1}, decoder: {layers: [{name: one}, {attention: {kv_from: one, SELECT}}]}}"
+    says = (
+        "select: an indexer learns of the weights of all queries of a pass at once, and 'decoder' asks step by step",
+        "select: an indexer reads the states that keys are made of, and the keys are those of 'one'",
+    )
+    for model, message in zip((recurrent, lent), says, strict=True):
+        text = f"name: x\ntask: seq2seq\ntokenizer: bytes\nmodel: {model}\n"
+        with pytest.raises(SpecError) as caught:
+            load_text(text.replace("SELECT", "select: {kind: indexer, keys: 4}"))
+        assert message in str(caught.value)
+
+
+def test_marks_are_told_within_a_text_and_kept_beside_keys():
+    lent = "layers: [{name: one}, {attention: {kv_from: one, selective: first_head}}]"
+    cross = "layers: 1, cross_attention: {selective: first_head}"
+    says = (
+        "selective: what is marked is kept beside the keys, and keys are those of 'one'",
+        "selective: tokens tell later ones which of them are needed no more, and 'decoder' reads 'encoder'",
+    )
+    for decoder, message in zip((lent, cross), says, strict=True):
+        text = (
+            f"name: x\ntask: seq2seq\ntokenizer: bytes\nmodel: {{d_model: 24, encoder: {{}}, decoder: {{{decoder}}}}}\n"
+        )
+        with pytest.raises(SpecError) as caught:
+            load_text(text)
+        assert message in str(caught.value)
 
 
 def absent(record: type[MultiHead]) -> set[str]:

@@ -10,6 +10,7 @@ from attncli.spec.fixed import PROJECTIONS
 from attncli.spec.nodes import Mapping, Node, Scalar, derived
 from attncli.spec.positions import Rotary, Xpos
 from attncli.spec.scores import Additive, ScaledDot
+from attncli.spec.steps import Indexer
 from attncli.spec.words import listed
 
 
@@ -59,7 +60,7 @@ def attention(work: Work, written: Mapping, around: Around) -> Mapping:
     node = _heads(work, node, around)
     node = _widths(work, node, mapped, around)
     node = _scored(node, mapped, around)
-    node = _positioned(work, node, around)
+    node = _positioned(work, _selected(node), around)
     node = filled(node, "mask", around.mask, around.mask_why)
     node = filled(node, "dropout", around.down["dropout"], "the stack's")
     return _biased(work, joined(work, node, around.down), maps, around)
@@ -173,6 +174,14 @@ def _share(work: Work, node: Mapping, key: str, width: int | None, parts: int, w
             key, work.fault(_nearest(node, word_, "heads"), says, f"{help}; or write {key}" if mapped else help)
         )
     return filled(node, key, width // parts, why)
+
+
+def _selected(node: Mapping) -> Mapping:
+    """An indexer's heads are as wide as those of its attention."""
+    select = union(node.get("select"), "select", node)
+    if select is None or word(select.get("kind")) != "indexer":
+        return node
+    return node.plus("select", _with(select, Indexer, "d_head", count(node.items["d_head"]), "d_head of the attention"))
 
 
 def _scored(node: Mapping, maps: frozenset[str] | None, around: Around) -> Mapping:

@@ -8,11 +8,13 @@ from typing import Any
 from attncli.reference import outputs
 from attncli.reference.attention import one_head
 from attncli.reference.feedforward import activation, rebalanced, route
+from attncli.reference.indexer import index_loss, index_scores
 from attncli.reference.normalizers import softmax
 from attncli.reference.norms import dynamic_tanh, layer_norm, rms_norm, scale_norm
 from attncli.reference.recurrent import CellWeights, gru_cell, lstm_cell, rnn_cell, sigmoid
 from attncli.reference.residuals import joined
 from attncli.reference.scores import scaled_dot
+from attncli.reference.steps import best
 from attncli.reference.vectors import dot
 from attncli.spec import feedforward as ff
 from attncli.spec.attention import MultiHead
@@ -24,6 +26,7 @@ from attncli.spec.norms import DynamicTanh, LayerNorm, RmsNorm, ScaleNorm
 from attncli.spec.outputs import Adaptive, Mixture
 from attncli.spec.recurrent import Gru, Lstm, Rnn
 from attncli.spec.residuals import Add, DeepNorm, Gated, LayerScale, ReZero, Scaled, deepnorm
+from attncli.spec.steps import Indexer
 
 
 def multi_head_steps() -> Iterator[Step]:
@@ -121,6 +124,22 @@ def _experts() -> Iterator[Step]:
                rebalanced([-0.5, 0.5, 0.0, 0.0], [6, 2, 5, 3], 0.1))  # fmt: skip
 
 
+def _indexer() -> Iterator[Step]:
+    queries, weights, keys = [[1.0, 0.5], [-1.0, 2.0]], [0.8, -0.3], [[1.0, 0.0], [0.5, 2.0], [1.0, 1.0], [-1.0, 0.5]]
+    yield Step("index queries a of two heads, width 2", queries)
+    yield Step("their weights w", weights)
+    yield Step("index keys c of four tokens", keys)
+    for head, query in enumerate(queries):
+        yield Step(f"relu(a.c), head {head}", [max(dot(query, key), 0.0) for key in keys])
+    scores = index_scores(queries, weights, keys)
+    yield Step("I = sum of w relu(a.c), / sqrt(2 x 2)", scores)
+    seen = best(scores, [True] * 4, keys=2)
+    yield Step("the 2 keys that the query sees", ["seen" if sees else "hidden" for sees in seen])
+    shares = [[0.7, 0.0, 0.3, 0.0], [0.5, 0.0, 0.5, 0.0]]
+    yield Step("weights of two heads of the attention", shares)
+    yield Step("KL(their mean || softmax of I over what is seen)", index_loss(scores, shares, seen))
+
+
 def _feedforward(kind: type[Spec]) -> Iterator[Step]:
     word, points = kind_of(kind), [-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]
     gated = issubclass(kind, ff.GATED)
@@ -208,6 +227,7 @@ LAYERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Rnn: _rnn,
     ScaleNorm: _scale_norm,
     ff.Experts: _experts,
+    Indexer: _indexer,
     Adaptive: _adaptive,
     Mixture: _mixture,
     DynamicTanh: _dynamic_tanh,

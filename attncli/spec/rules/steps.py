@@ -7,10 +7,11 @@ from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL, Budget
 from attncli.spec.norms import NoNorm
 from attncli.spec.positions import Rotary, Xpos
+from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import SEQUENTIAL as SEQUENTIAL_SCORES
 from attncli.spec.spans import Adaptive
-from attncli.spec.steps import Llama4Temperature, Top
+from attncli.spec.steps import Indexer, Llama4Temperature, Top
 from attncli.spec.words import listed
 
 SINKING = ("softmax", "sparsemax", "entmax", "normmax")
@@ -143,9 +144,24 @@ def _output(a: AnyAttention) -> Iterator[Fault]:
 
 def _select(site: Site) -> Iterator[Fault]:
     select = site.attention.select
-    if isinstance(select, Top) and not _sees_more(site, select.keys):
+    if isinstance(select, Indexer):
+        yield from _indexer(site, select)
+    if isinstance(select, (Top, Indexer)) and not _sees_more(site, select.keys):
         rule = f"{_no_query(site, select.keys)}, so the best {select.keys} are all of them"
         yield Fault(("select", "keys"), rule, "write fewer, or leave select out")
+
+
+def _indexer(site: Site, select: Indexer) -> Iterator[Fault]:
+    a = site.attention
+    if isinstance(site.stack, Recurrent):
+        rule = f"an indexer learns of the weights of all queries of a pass at once, and '{site.name}' asks step by step"
+        yield Fault(("select",), rule, "write select: {kind: top, …}, or leave it out")
+    if a.kv_from is not None:
+        rule = f"an indexer reads the states that keys are made of, and the keys are those of '{a.kv_from}'"
+        yield Fault(("select",), rule, "leave kv_from or select out")
+    if isinstance(a.position, (Rotary, Xpos)) and a.position.d_rotary > select.d_head:
+        rule = f"d_rotary {a.position.d_rotary} is wider than an index key, {select.d_head}"
+        yield Fault(("select", "d_head"), rule, f"write at least {a.position.d_rotary}")
 
 
 def _budget(site: Site) -> Iterator[Fault]:
@@ -153,7 +169,7 @@ def _budget(site: Site) -> Iterator[Fault]:
     if not isinstance(a.normalizer, Budget):
         return
     keys, fewer = a.normalizer.keys, "write fewer, or another normalizer"
-    if isinstance(a.select, Top) and a.select.keys + a.persistent <= keys:
+    if isinstance(a.select, (Top, Indexer)) and a.select.keys + a.persistent <= keys:
         rule = f"of the {a.select.keys + a.persistent} keys that are selected, a budget of {keys} pays each whole"
         yield Fault(("normalizer", "keys"), f"{rule}: no score would count", fewer)
     elif not _sees_more(site, keys - a.persistent):
