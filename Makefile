@@ -10,14 +10,16 @@ JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
+RACE = $(if $(wildcard $(PEERS)/bin/eole),$(PEERS)/bin/python,$(BIN)/python)
 ATTNCLI := $(BIN)/attncli
 INSTALL := $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint examples chaos matrix bench clean
+.PHONY: help demo test lint examples chaos matrix bench bench-quick peers clean
 
 help: ## List what can be made.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## Train a translator of dates, score it and draw what it attends to.
 	$(ATTNCLI) train specs/dates.yaml --resume
@@ -42,11 +44,20 @@ chaos: $(VENV)/installed-test ## Kill trainings at random moments; the resumed o
 matrix: $(VENV)/installed-test ## Try every pair of options of the language against every law, and write docs/matrix.md (hours).
 	$(BIN)/python -m tests.matrix --out docs/matrix.md
 
-bench: $(VENV)/installed-test ## Measure the speed of starting, building and training on this machine.
-	for benchmark in startup build_70b; do $(BIN)/python benchmarks/$$benchmark.py || exit 1; done
+bench: $(VENV)/installed-test ## Measure beside the peers that are installed, and write docs/benchmarks.md (20 minutes).
+	$(RACE) -m benchmarks
+
+bench-quick: $(VENV)/installed-test ## The same with fewer rounds (5 minutes); the page is printed, not written.
+	$(RACE) -m benchmarks --quick --no-write
+
+# JoeyNMT and Eole pin old versions of what they share, or packages that translating needs and training does not: they
+# are installed without their dependencies, beside the few that they import.
+peers: $(PEERS)/bin/python ## Install the peers of the benchmarks into an environment of their own.
+	$(PEERS)/bin/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[test,peers]'
+	$(PEERS)/bin/python -m pip install $(PIP_ARGS) --no-deps joeynmt==2.3.0 eole==0.6.4
 
 clean: ## Remove the virtual environment and the caches; runs and maps stay.
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps say that the environment holds what these two files ask for.
@@ -57,6 +68,9 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[test]'
 	touch $@ $(VENV)/installed
+
+$(PEERS)/bin/python: | $(BIN)/python
+	$(BIN)/python -m venv $(PEERS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

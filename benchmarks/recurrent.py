@@ -36,7 +36,10 @@ model:
 tokenizer: characters
 train: {clip: none, learning_rate: 1e-3}
 """
-ADDITIVE = ("model.decoder.cross_attention.score={kind: additive, d_hidden: 256}", "model.decoder.input_feeding=readout")
+ADDITIVE = (
+    "model.decoder.cross_attention.score={kind: additive, d_hidden: 256}",
+    "model.decoder.input_feeding=readout",
+)
 GENERAL = ("model.decoder.cross_attention.score=general", "model.decoder.input_feeding=none")
 
 

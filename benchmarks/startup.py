@@ -1,8 +1,8 @@
-"""How long attncli takes to start, beside Python alone and `import torch`, each in a process of its own.
+"""How long attncli takes to start: its help, a validation, and the first training step of a run whose data are cached.
 
-    .venv/bin/python benchmarks/startup.py
+    python -m benchmarks.startup
 
-The variants are interleaved, so that what disturbs the machine disturbs all of them; the median of 15 is printed.
+Each command in a process of its own, beside Python alone, `import torch`, and the help of a peer; interleaved, medians.
 """
 
 import statistics
@@ -10,10 +10,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
-ROUNDS = 15
+from benchmarks.harness import Row, main
+
+HELP, VALIDATION, FIRST_STEP = 0.15, 0.5, 6.0
+"""Seconds that each may take."""
 SPEC = "name: en-de\ntask: seq2seq\nmodel:\n  encoder: {layers: 3}\n  decoder: {layers: 3}\n"
+RUN = """
+name: first
+task: seq2seq
+model: {d_model: 128, max_length: 64, encoder: {layers: 2}, decoder: {layers: 2}}
+tokenizer: characters
+data: {kind: generated, name: dates, targets: [de, zh], train: 20000}
+"""
 
 
 def seconds(words: list[str]) -> float:
@@ -23,30 +34,42 @@ def seconds(words: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def main() -> None:
-    """Measure and print."""
-    attncli = str(Path(sys.executable).parent / "attncli")
+def interleaved(commands: dict[str, list[str]], rounds: int) -> dict[str, float]:
+    """The median of each; a first round fills the caches of the disk."""
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for turn in range(rounds + 1):
+        for name, words in commands.items():
+            taken = seconds(words)
+            if turn:
+                times[name].append(taken)
+    return {name: statistics.median(taken) for name, taken in times.items()}
+
+
+def measure(quick: bool) -> None:
+    """The rows."""
+    python, attncli = sys.executable, [sys.executable, "-c", "from attncli.cli import main; main()"]
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder, "en-de.yaml")
+        spec, run = Path(folder, "en-de.yaml"), Path(folder, "first.yaml")
         spec.write_text(SPEC, encoding="utf-8")
-        commands = {
-            "python -c pass": ([sys.executable, "-c", "pass"], None),
-            "attncli --help": ([attncli, "--help"], 0.15),
-            "attncli build SPEC --validate-only": ([attncli, "build", str(spec), "--validate-only"], 0.5),
-            "python -c 'import torch'": ([sys.executable, "-c", "import torch"], None),
+        run.write_text(RUN, encoding="utf-8")
+        light = {
+            "attncli --help": [*attncli, "--help"],
+            "attncli build SPEC --validate-only": [*attncli, "build", str(spec), "--validate-only"],
+            "python -c pass": [python, "-c", "pass"],
         }
-        times: dict[str, list[float]] = {name: [] for name in commands}
-        for turn in range(ROUNDS + 1):
-            for name, (words, _) in commands.items():
-                taken = seconds(words)
-                if turn:  # the first fills the caches of the disk
-                    times[name].append(taken)
-    print(f"{'median of ' + str(ROUNDS):38}{'median':>9}{'least':>9}{'most':>9}{'limit':>9}")
-    for name, (_, limit) in commands.items():
-        middle = statistics.median(times[name])
-        bound = f"{limit:7.2f} s" if limit else ""
-        print(f"{name:38}{middle:7.3f} s{min(times[name]):7.3f} s{max(times[name]):7.3f} s{bound}")
+        if find_spec("joeynmt"):
+            light["joeynmt --help"] = [python, "-m", "joeynmt", "--help"]
+        found = interleaved(light, 3 if quick else 9)
+        step = [*attncli, "train", str(run), "--run", str(Path(folder, "run")), "--steps", "1", "--force"]
+        found |= interleaved({"attncli train SPEC --steps 1": step, "import torch": [python, "-c", "import torch"]}, 2)
+    limits = dict(zip((*light, "attncli train SPEC --steps 1"), (HELP, VALIDATION), strict=False))
+    limits["attncli train SPEC --steps 1"] = FIRST_STEP
+    row = Row("start-up", "each command in a process of its own", "s", values=found)
+    for name, limit in limits.items():
+        row.checks[f"{name} in at most {limit:g} s"] = "yes" if found[name] <= limit else f"no, {found[name]:.2f} s"
+    row.notes.append("the training step is timed to the end of the process, its checkpoint included")
+    row.tell()
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)
