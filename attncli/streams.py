@@ -46,6 +46,10 @@ class Stream:
         """The rows named by an index tensor, in its order."""
         return self._each(lambda tensor: tensor[rows])
 
+    def cut(self, width: int, *, padded: bool) -> "Stream":
+        """The first places of every row; `padded` is what the stream then is."""
+        return replace(self._each(lambda tensor: tensor[:, :width] if tensor.ndim == 2 else tensor), padded=padded)
+
     def of_rows(self) -> dict[str, Tensor]:
         """(b) each integer that is shared, where a row is one document."""
         first = self.real.int().argmax(1, keepdim=True)

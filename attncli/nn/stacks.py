@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Places
+from attncli.nn.experts import Experts
+from attncli.nn.groups import chosen, groups_of, joined, read_by
 from attncli.nn.inputs import Tokens, build_input
 from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
 from attncli.nn.norms import build_norm
@@ -26,6 +28,13 @@ class Transformer(nn.Module):
         self.layers = nn.ModuleList(layers)
         self.final_norm = final_norm
 
+    @property
+    def apart(self) -> bool:
+        """Whether a row gives the same with others and without: experts are balanced over all of them."""
+        return not any(
+            isinstance(branch.body, Experts) for layer in self.each_layer() for _, branch in layer.branches()
+        )
+
     def each_layer(self) -> Iterator[Layer]:
         """The layers, typed."""
         for layer in self.layers:
@@ -37,7 +46,17 @@ class Transformer(nn.Module):
         return {source for layer in self.each_layer() for source in layer.sources.values()}
 
     def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
-        """Ids (b n) to states (b n d)."""
+        """Ids (b n) to states (b n d). Rows of like length go together, where that computes less padding."""
+        groups = groups_of(tokens) if tap is None and self.apart else None
+        if groups is None:
+            return self._together(tokens, memory, tap)
+        parts, read = [], {name: memory[name] for name in self.sources()}
+        for rows in groups:
+            index = torch.tensor(rows)
+            parts.append(self._together(chosen(tokens, index), read_by(read, index), tap).values)
+        return States(joined(parts, groups, tokens.values.shape[1]), tokens)
+
+    def _together(self, tokens: Stream, memory: Memory, tap: Tap | None) -> States:
         own = view_of_self(tokens, tap)
         views = {name: view_of_memory(tokens, memory[name].stream, tap) for name in self.sources()}
         for view in views.values():
