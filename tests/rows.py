@@ -174,6 +174,7 @@ ROWS = (
     Row("G", "Macaron, sandwich order", "Lu 2019; Press 2020", "decoder: {order: [feedforward, attention, feedforward]}", STACKS),
     Row("G", "Tied and factorised embeddings", "Press 2017; Lan 2020", "task: {kind: language_model, output: {transform: {activation: gelu}}}, input: {d_embedding: 16}", "tests/nn/test_inputs.py"),
     Row("G", "Segments of a text", "Devlin 2019", "encoder: {input: {segments: 2}}", "tests/data/test_segments.py", "encoder"),
+    Row("G", "Two objectives on one stack", "Devlin 2019; Lan 2020", "task: [masked_language_model, {kind: sentence_pair, negatives: swapped}]", "tests/data/test_pairs.py", "encoder"),
     Row("G", "Denoising: BART, T5", "Lewis 2020; Raffel 2020", "task: {kind: denoising, corruption: sentinels}", "tests/data/test_denoising.py", "both"),
     Row("G", "Adaptive softmax", "Grave 2017", "tie_embeddings: none, task: {kind: language_model, output: {kind: adaptive, cutoffs: [6, 12], factor: 2}}", "tests/nn/test_outputs.py"),
     Row("G", "Mixture of softmaxes", "Yang 2018", "task: {kind: language_model, output: {kind: mixture, components: 3}}", "tests/nn/test_outputs.py"),

@@ -12,7 +12,7 @@ from attncli.nn.norms import ScaleNorm
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import Sizes, sizes_of
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Rewriting, Tagging
+from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Rewriting, SentencePair, Tagging
 from attncli.spec.tokenizer import SPECIALS
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
 
@@ -114,6 +114,8 @@ def _rows(run: Run, sizes: Sizes, seed: int) -> Rows:
         lengths = [max(1, min(LENGTHS[(row + turn) % len(LENGTHS)], stack.max_length)) for row in range(len(LENGTHS))]
         rows.setdefault(name, [_ids(length, sizes.vocabularies[name], generator) for length in lengths])
     rows["labels"] = _labels(run, sizes, rows, generator)
+    for task in run.beside:
+        rows[task.kind] = [_ids(1, 2, generator) for _ in LENGTHS]
     return rows
 
 
@@ -125,7 +127,7 @@ def _ids(length: int, count: int, generator: torch.Generator) -> list[int]:
 def _labels(run: Run, sizes: Sizes, rows: Rows, generator: torch.Generator) -> list[list[int]]:
     written = run.model.stacks[run.task.stack].input.field
     match run.task:
-        case Classification():
+        case Classification() | SentencePair():
             return [_ids(1, sizes.labels or 2, generator) for _ in LENGTHS]
         case Tagging():
             return [_ids(len(row), sizes.labels or 2, generator) for row in rows[written]]

@@ -23,7 +23,15 @@ from attncli.spec.fields import PROMPTED, part_name, parts_of, prompted
 from attncli.spec.outputs import Adaptive, PointerGenerator
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes, spans_of
-from attncli.spec.tasks import FIELDS, Classification, Denoising, LanguageModel, MaskedLanguageModel, Tagging
+from attncli.spec.tasks import (
+    FIELDS,
+    Classification,
+    Denoising,
+    LanguageModel,
+    MaskedLanguageModel,
+    SentencePair,
+    Tagging,
+)
 from attncli.spec.tokenizer import Words
 from attncli.streams import IGNORE, Batch
 
@@ -96,7 +104,7 @@ class Codec:
         found = {field: load_vocabulary(folder / f"tokenizer.{field}.json") for field in own}
         if shared:
             found |= dict.fromkeys(shared, load_vocabulary(folder / "tokenizer.json"))
-        labels = load_labels(folder / "labels.json") if run.task.kind in FIELD else ()
+        labels = load_labels(folder / "labels.json") if run.task.kind in FIELD else find_labels(run.task, [])
         return Codec(run, {field: found[field] for field in token_fields(run)}, labels)
 
     def save(self, folder: Path) -> None:
@@ -110,7 +118,7 @@ class Codec:
     @property
     def sizes(self) -> Sizes:
         """The sizes that the model is built with."""
-        labels = len(self.labels) if self.run.task.kind in FIELD else None
+        labels = len(self.labels) or None
         return Sizes({field: vocabulary.size for field, vocabulary in self.vocabularies.items()}, labels)
 
     @property
@@ -174,18 +182,27 @@ class Codec:
             return example
         if isinstance(carried, Wrong):
             return Fault(*carried)
-        ids = example.fields.get(self.collator.carried.field, [])  # a long text may have been cut
-        tokens = {name: numbers[: len(ids)] for name, numbers in carried.of_tokens.items()}
-        if self.collator.carried.segment:
-            ends = np.cumsum(np.array(ids) == self.vocabularies[self.collator.carried.field].eos)
-            tokens["segment"] = [0, *ends.tolist()][: len(ids)]
-        return replace(example, carried=tokens, numbers={**carried.of_sample, **example.numbers})
+        kept = len(example.fields.get(self.collator.carried.field, ()))  # a long text may have been cut
+        tokens = {name: numbers[:kept] for name, numbers in carried.of_tokens.items()}
+        return self.segmented(replace(example, carried=tokens, numbers={**carried.of_sample, **example.numbers}))
+
+    def segmented(self, example: Example) -> Example:
+        """The example with the number of each token's part, where the model reads it."""
+        if not self.collator.carried.segment:
+            return example
+        ids = example.fields["text"]
+        ends = np.cumsum(np.array(ids) == self.vocabularies["text"].eos)
+        return replace(example, carried={**example.carried, "segment": [0, *ends.tolist()][: len(ids)]})
 
     def _parted(self, row: Row) -> list[int]:
         """The ids of a text of several parts, EOS between them; where they are one text, tabs stand there."""
-        vocabulary = self.vocabularies["text"]
         names = [part_name("text", number) for number in range(self.parts)]
         texts = [row[name] for name in names] if names[1] in row else row["text"].split("\t")
+        return self.joined(texts)
+
+    def joined(self, texts: Sequence[str]) -> list[int]:
+        """The ids of parts, EOS between them."""
+        vocabulary = self.vocabularies["text"]
         first, *rest = vocabulary.encode_many(texts)
         return [*first, *(token for ids in rest for token in (vocabulary.eos, *ids))]
 
@@ -207,7 +224,7 @@ class Codec:
     def _fitted(self, fields: dict[str, list[int]], label: str | None) -> Example | Fault:
         """Apply `data.on_long`, and look the label up."""
         task = self.run.task
-        if not isinstance(task, LanguageModel | MaskedLanguageModel | Denoising):
+        if not isinstance(task, LanguageModel | MaskedLanguageModel | Denoising | SentencePair):
             for field, ids in fields.items():
                 room = self.limits[field] - ADDED[task.kind][field]
                 if len(ids) > room:
@@ -250,7 +267,7 @@ class Codec:
 
     def cut(self, example: Example) -> list[Example]:
         """The chunks of a long text of a language model; any other example is its own only one."""
-        return cut(self.run.task, example, min(self.limits.values()))
+        return cut(self.run.task, example, min(self.limits.values()) - bool(self.run.beside))
 
     def collate(self, examples: Sequence[Example], *, noise: torch.Generator | None = None) -> Batch:
         """A padded batch of the fields that the examples have, with labels where they have any.

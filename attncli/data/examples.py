@@ -5,6 +5,7 @@ What a batch holds (BOS, EOS as ids; IGNORE where nothing is predicted):
     seq2seq                source = ids EOS      target = BOS ids      labels = ids EOS
     language_model         text = BOS ids        labels = ids EOS
     masked_language_model  text = BOS ids EOS, with noise              labels = the ids that noise hit
+    sentence_pair          text = BOS ids EOS ids EOS    labels = 1 where the second part is another (b 1)
     denoising              source = what noise left EOS   target = BOS what is written   labels = what is written EOS
     classification         text = BOS ids EOS    labels = the class (b 1)
     tagging                text = ids            labels = a tag on the first piece of each word
@@ -23,6 +24,7 @@ import torch
 from attncli.data.carried import FRAME, NOWHERE, Carried
 from attncli.data.labels import FIELD
 from attncli.data.noise import corrupt, taken_away
+from attncli.data.pairs import paired
 from attncli.data.ragged import Ragged
 from attncli.data.tokenizers import span_name
 from attncli.data.vocabulary import Vocabulary
@@ -35,6 +37,7 @@ from attncli.spec.tasks import (
     LanguageModel,
     MaskedLanguageModel,
     Rewriting,
+    SentencePair,
     Sentinels,
     Task,
 )
@@ -65,6 +68,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "language_model": {"text": ("bos", "eos")},
     "masked_language_model": {"text": ("bos", "eos", "mask")},
     "denoising": {"source": ("eos", "mask"), "target": ("bos", "eos")},
+    "sentence_pair": {"text": ("bos", "eos")},
     "classification": {"text": ("bos", "eos")},
     "tagging": {"text": ()},
 }
@@ -75,6 +79,7 @@ ADDED: dict[str, dict[str, int]] = {
     "language_model": {"text": 1},
     "masked_language_model": {"text": 2},
     "denoising": {"source": 1, "target": 1},
+    "sentence_pair": {"text": 3},
     "classification": {"text": 2},
     "tagging": {"text": 0},
 }
@@ -94,12 +99,13 @@ def cut(task: Task, example: Example, limit: int) -> list[Example]:
         whole, room = example.fields["source"], limit - 1
         chunks = [whole[start : start + room] for start in range(0, max(1, len(whole)), room)]
         return [Example({"source": part, "target": part}, length=2 * (len(part) + 1)) for part in chunks]
-    if not isinstance(task, LanguageModel | MaskedLanguageModel) or example.length <= limit:
+    if not isinstance(task, LanguageModel | MaskedLanguageModel | SentencePair) or example.length <= limit:
         return [example]
     ids = example.fields["text"]
-    if isinstance(task, MaskedLanguageModel):
-        parts = [slice(start, start + limit - 2) for start in range(0, len(ids), limit - 2)]
-        return [_part(example, part) for part in parts]
+    if not isinstance(task, LanguageModel):
+        added = ADDED[task.kind]["text"]
+        parts = [slice(start, start + limit - added) for start in range(0, len(ids), limit - added)]
+        return [_part(example, part, added) for part in parts]
     found = []
     for start in range(0, len(ids) + 1, limit):  # the places start to stop of BOS ids, which predict those of ids EOS
         stop = min(start + limit, len(ids) + 1)
@@ -110,14 +116,24 @@ def cut(task: Task, example: Example, limit: int) -> list[Example]:
     return found
 
 
-def _part(example: Example, part: slice) -> Example:
+def _part(example: Example, part: slice, added: int) -> Example:
     ids = example.fields["text"][part]
     carried = {name: numbers[part] for name, numbers in example.carried.items()}
-    return Example({"text": ids}, length=len(ids) + 2, carried=carried, numbers=example.numbers)
+    return Example({"text": ids}, length=len(ids) + added, carried=carried, numbers=example.numbers)
+
+
+def _random(noise: torch.Generator) -> np.random.Generator:
+    """NumPy's numbers, drawn once from torch's."""
+    return np.random.default_rng(int(torch.randint(2**62, (1,), generator=noise)))
 
 
 STOPS = (".", "!", "?", "。", "！", "？")
 """With what a token ends that ends a sentence."""
+
+
+def _ends(vocabulary: Vocabulary) -> frozenset[int]:
+    pieces = vocabulary.pieces(range(vocabulary.size))
+    return frozenset(number for number, piece in enumerate(pieces) if piece.endswith(STOPS))
 
 
 def _permutes(task: Denoising) -> bool:
@@ -138,8 +154,11 @@ class Collator:
             vocabulary = vocabularies["source"]
             names = (span_name(number) for number in range(spans_of(run)))
             self.spans = [token for name in names if (token := vocabulary.tokenizer.token_to_id(name)) is not None]
-            pieces = vocabulary.pieces(range(vocabulary.size)) if _permutes(task) else []
-            self._ends = frozenset(number for number, piece in enumerate(pieces) if piece.endswith(STOPS))
+            self._ends = _ends(vocabulary) if _permutes(task) else frozenset()
+        self.pairs = run.pairs
+        if self.pairs is not None:
+            self._ends = _ends(vocabularies["text"])
+            self._room = min(stack.max_length for stack in run.model.stacks.values())
         if isinstance(task, MaskedLanguageModel):
             special, size = vocabularies["text"].specials, vocabularies["text"].size
             self._special = torch.tensor(sorted(special))
@@ -173,7 +192,12 @@ class Collator:
 
     def lay(self, fields: Mapping[str, Ragged], labels: Ragged | None, noise: torch.Generator | None) -> Batch:
         """The batch of framed fields. Without `noise` a masked language model reads its text whole, without labels."""
+        others: Ragged | None = None
+        if self.pairs is not None and noise is not None:
+            fields, others = self._paired(fields, self.pairs, noise)
         batch = self.carried.lay(self._laid(fields, labels, noise), fields)
+        if others is not None and self.pairs is not None:
+            batch["labels" if self.task is self.pairs else self.pairs.kind] = others.stream(pad=IGNORE)
         if "labels" in batch and isinstance(self.task, LanguageModel) and self.task.loss_on == "answer":
             prompt = batch["text"].positions < batch["text"].carried["prefix_length"] - 1
             batch["labels"].values[prompt] = IGNORE
@@ -200,10 +224,21 @@ class Collator:
                 batch = {"text": fields["text"].stream(pad=streams["text"])}
                 return batch if labels is None else batch | {"labels": labels.stream(pad=IGNORE)}
 
+    def _paired(
+        self, fields: Mapping[str, Ragged], task: SentencePair, noise: torch.Generator
+    ) -> tuple[dict[str, Ragged], Ragged]:
+        """The fields with texts in two parts, and whether the second is another."""
+        random, vocabulary = _random(noise), self.vocabularies["text"]
+        made = paired(
+            fields["text"], task, bos=vocabulary.bos, eos=vocabulary.eos, ends=self._ends, room=self._room,
+            random=random,
+        )  # fmt: skip
+        parts = {FRAME + "segment": made.segments} if self.carried.segment else {}
+        return {**fields, "text": made.text, **parts}, made.labels
+
     def _noisy(self, source: Ragged, corruption: Infill | Sentinels, noise: torch.Generator) -> dict[str, Ragged]:
         """Framed fields of texts (ids EOS) with spans taken away."""
-        random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=noise)))
-        vocabulary = self.vocabularies["source"]
+        random, vocabulary = _random(noise), self.vocabularies["source"]
         read, written = [], []
         for row in range(len(source)):
             left, target = taken_away(

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from attncli.data.rows import Rows
+from attncli.data.rows import Row
 from attncli.errors import DataError
-from attncli.spec.tasks import Classification, Tagging, Task
+from attncli.spec.tasks import Classification, SentencePair, Tagging, Task
 
 FIELD = {"classification": "label", "tagging": "tags"}
 
 
-def find_labels(task: Task, rows: Rows) -> tuple[str, ...]:
+def find_labels(task: Task, rows: Iterable[Row]) -> tuple[str, ...]:
     """The labels in the order of their ids: as the spec names them, else those of the training data, sorted.
 
     Whole numbers are sorted as numbers. Where the spec gives a count and all labels are numbers below it, the labels
@@ -24,6 +24,8 @@ def find_labels(task: Task, rows: Rows) -> tuple[str, ...]:
             key, seen = "task.classes", {row["label"].strip() for row in rows}
         case Tagging(tags=given):
             key, seen = "task.tags", {tag for row in rows for tag in row["tags"].split()}
+        case SentencePair(negatives=negatives):
+            return ("next", negatives)
         case _:
             return ()
     if isinstance(given, tuple):

@@ -19,7 +19,7 @@ from attncli.errors import DataError
 from attncli.spec.data import Data, Files, Generated, Hub, Share
 from attncli.spec.fields import columns_of, part_name
 from attncli.spec.run import Run
-from attncli.spec.tasks import LanguageModel, MaskedLanguageModel
+from attncli.spec.tasks import Denoising, LanguageModel, MaskedLanguageModel, SentencePair
 
 log = logging.getLogger("attncli.data")
 
@@ -87,7 +87,7 @@ def _reading(run: Run, wanted: Mapping[str, str | int], cache: Path, *, lines: b
             log.info(note)
 
     bad = run.data.on_bad_row if run.data else "error"
-    documents = isinstance(run.task, LanguageModel | MaskedLanguageModel) and not lines
+    documents = isinstance(run.task, LanguageModel | MaskedLanguageModel | Denoising | SentencePair) and not lines
     return Reading(wanted, bad, cache, documents=documents, blank=lines, say=say)
 
 

@@ -14,10 +14,18 @@ from attncli.evaluation.classes import score_classes, score_tags
 from attncli.evaluation.metrics import METRICS, chosen_metrics
 from attncli.evaluation.reading import Scoring
 from attncli.evaluation.report import Report
-from attncli.evaluation.tokens import Decode, score_language, score_masked, score_translations
+from attncli.evaluation.tokens import Decode, score_language, score_masked, score_pairs, score_translations
 from attncli.nn.model import Model
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, Denoising, LanguageModel, MaskedLanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import (
+    Classification,
+    Denoising,
+    LanguageModel,
+    MaskedLanguageModel,
+    SentencePair,
+    Seq2seq,
+    Tagging,
+)
 
 __all__ = ["METRICS", "Decode", "Report", "evaluate"]
 
@@ -70,6 +78,8 @@ def _scored(scoring: Scoring, decode: Decode) -> Report:
             return score_masked(scoring)
         case Classification():
             return score_classes(scoring)
+        case SentencePair():
+            return score_pairs(scoring)
         case Tagging():
             return score_tags(scoring)
         case _:

@@ -19,6 +19,7 @@ from attncli.spec.tasks import (
     LanguageModel,
     MaskedLanguageModel,
     Rewriting,
+    SentencePair,
     Sentinels,
     Seq2seq,
     Tagging,
@@ -105,6 +106,8 @@ class Answering:
                 return [self._spanned(text) for text in texts]
             case Classification():
                 return self.codec.encode_many([{"text": text} for text in texts])
+            case SentencePair():
+                return [self._limited(self.codec.joined(text.split("\t")), 2, keep_end=False) for text in texts]
             case Tagging():  # any tag will do: where the labels have one, a word begins
                 tag = self.codec.labels[0]
                 return self.codec.encode_many([{"text": t, "tags": " ".join(tag for _ in t.split())} for t in texts])
@@ -147,7 +150,7 @@ class Answering:
                 rule = f"the text has {len(ids) + added} tokens, where model.{stack}.max_length is {limit}"
                 return Fault(rule, "", long=True)
             ids = ids[len(ids) - limit // 2 :] if keep_end else ids[: limit - added]
-        return Example({"text": ids}, length=len(ids) + added)
+        return self.codec.segmented(Example({"text": ids}, length=len(ids) + added))
 
     @torch.no_grad()
     def _answers(self, texts: list[str], examples: list[Example], numbers: list[int]) -> list[Answer]:
@@ -167,7 +170,7 @@ class Answering:
             case MaskedLanguageModel():
                 shares = self.model(batch).float().softmax(-1).cpu()
                 return [self._filled(*each) for each in zip(texts, examples, shares, strict=True)]
-            case Classification():
+            case Classification() | SentencePair():
                 shares = self.model(batch).float().softmax(-1).cpu()
                 return [self._label(*each) for each in zip(texts, shares.tolist(), strict=True)]
             case Tagging():

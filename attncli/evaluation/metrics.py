@@ -10,6 +10,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "language_model": ("perplexity", "bits_per_byte", "token_accuracy"),
     "masked_language_model": ("token_accuracy", "perplexity"),
     "denoising": ("token_accuracy", "perplexity"),
+    "sentence_pair": ("accuracy",),
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }

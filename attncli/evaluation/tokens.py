@@ -135,19 +135,30 @@ def _report_of_texts(scoring: Scoring, size_of_texts: int, unknown: int) -> Repo
 
 
 def score_masked(scoring: Scoring) -> Report:
-    """A masked language model on tokens hidden as in training, the same ones at every evaluation."""
-    noise = torch.Generator().manual_seed(mix(scoring.run.seed, "evaluate"))
-    for window in scoring.windows():
-        parts = [part for read in window for part in scoring.codec.cut(read.example)]
-        for group in by_length([part.length for part in parts]):
-            batch = scoring.codec.collate([parts[index] for index in group], noise=noise)
-            scoring.sums.add(scoring.model.losses(scoring.move(batch)))
+    """A masked language model, or a denoiser, on noise as in training, the same at every evaluation."""
+    _noisily(scoring)
     metrics = _token_metrics(scoring.sums)
     return Report(
         metrics={name: metrics[name] for name in scoring.metrics},
         counts=scoring.counts(tokens=scoring.sums.count),
         seconds=0.0,
     )
+
+
+def score_pairs(scoring: Scoring) -> Report:
+    """Whether the second part of a text is told from another, on the same pairs at every evaluation."""
+    _noisily(scoring)
+    accuracy = scoring.sums.correct / scoring.sums.count if scoring.sums.count else math.nan
+    return Report(metrics={"accuracy": accuracy}, counts=scoring.counts(texts=scoring.sums.count), seconds=0.0)
+
+
+def _noisily(scoring: Scoring) -> None:
+    noise = torch.Generator().manual_seed(mix(scoring.run.seed, "evaluate"))
+    for window in scoring.windows():
+        parts = [part for read in window for part in scoring.codec.cut(read.example)]
+        for group in by_length([part.length for part in parts]):
+            batch = scoring.codec.collate([parts[index] for index in group], noise=noise)
+            scoring.sums.add(scoring.model.losses(scoring.move(batch)))
 
 
 def _token_metrics(sums: Sums) -> dict[str, float]:

@@ -25,7 +25,7 @@ from attncli.maps.taking import Plan
 from attncli.nn.model import Model
 from attncli.nn.view import Tap
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, Denoising, LanguageModel, Seq2seq, Tagging
+from attncli.spec.tasks import Classification, Denoising, LanguageModel, SentencePair, Seq2seq, Tagging
 from attncli.streams import IGNORE, Batch
 
 ROWS = 256
@@ -113,7 +113,7 @@ class Inspector:
 
     def _answer(self, row: Row, logits: Tensor) -> dict[str, str]:
         match self.run.task:
-            case Classification():
+            case Classification() | SentencePair():
                 return {"prediction": self.codec.labels[int(logits[0].argmax())]}
             case Tagging():
                 words = self.codec.vocabularies["text"].encode_words([row["text"].split()])[0]

@@ -19,7 +19,7 @@ from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
 from attncli.nn.spans import Adaptive
 from attncli.nn.stacks import Transformer, TransformerPast, build_transformer
-from attncli.nn.tasks import Head, build_head
+from attncli.nn.tasks import ClassHead, Head, build_class_head, build_head
 from attncli.nn.view import Tap
 from attncli.spec import model as spec
 from attncli.spec.outputs import PointerGenerator
@@ -35,13 +35,18 @@ Stack = Transformer | Encoder | Decoder
 class Model(nn.Module):
     """Stacks in the order in which they read each other, and the head on the last that it names."""
 
-    def __init__(self, *, stacks: Mapping[str, Stack], head: Head, head_stack: str) -> None:
+    def __init__(
+        self, *, stacks: Mapping[str, Stack], head: Head, head_stack: str,
+        beside: Mapping[str, tuple[ClassHead, float]],
+    ) -> None:  # fmt: skip
         super().__init__()
         for name, stack in stacks.items():
             self.add_module(name, stack)
         self.names = tuple(stacks)
         self.head = head
         self.head_stack = head_stack
+        self.others = nn.ModuleDict({name: head for name, (head, _) in beside.items()})
+        self.shares = {name: weight for name, (_, weight) in beside.items()}
 
     @property
     def stacks(self) -> dict[str, Stack]:
@@ -63,6 +68,15 @@ class Model(nn.Module):
             for _, branch in layer.branches()
             if isinstance(branch.body, Attention)
         )
+
+    @property
+    def beside(self) -> dict[str, tuple[ClassHead, float]]:
+        """The heads of the tasks behind the first, by the streams of their labels, with their weights."""
+        found = {}
+        for name, head in self.others.items():
+            assert isinstance(head, ClassHead)
+            found[name] = head, self.shares[name]
+        return found
 
     def states(self, batch: Batch, tap: Tap | None = None) -> States:
         """What the head reads."""
@@ -86,6 +100,9 @@ class Model(nn.Module):
         costs = {address: cost for states in made.values() for address, cost in states.costs.items()}
         spans = {address: reach.cost() * losses.count for address, reach in self._reaches() if reach.loss}
         means = {address: mean * losses.count for states in made.values() for address, mean in states.means.items()}
+        for name, (head, weight) in self.beside.items():
+            other = head.losses(made[self.head_stack], batch[name])
+            means[name] = weight * other.loss / other.count.clamp(min=1) * losses.count
         loads = {address: load for states in made.values() for address, load in states.loads.items()}
         return replace(losses.plus({**costs, **spans, **means}), loads=loads)
 
@@ -177,14 +194,18 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
             built.input.extended = True
         classes = sizes.vocabularies[writer.field]
         pointer = PointerHead(d_input=writer.d_output, d_decides=writer.d_decides, classes=classes, bias=output.bias)
-        return Model(stacks=stacks, head=pointer, head_stack=run.task.stack)
+        return Model(stacks=stacks, head=pointer, head_stack=run.task.stack, beside={})
     tied = run.model.tie_embeddings in ("output", "all")
     head = build_head(
         run.task, name=run.task.stack, d_input=writer.d_output,
         d_logits=run.model.stacks[run.task.stack].input.d_embedding if tied else writer.d_output,
         vocabulary=sizes.vocabularies[writer.field], labels=sizes.labels,
     )  # fmt: skip
-    return Model(stacks=stacks, head=head, head_stack=run.task.stack)
+    beside: dict[str, tuple[ClassHead, float]] = {}
+    for task in run.beside:
+        other = build_class_head(task.pooling, d_input=writer.d_output, classes=2, smoothing=0.0)
+        beside[task.kind] = other, task.weight or 1.0
+    return Model(stacks=stacks, head=head, head_stack=run.task.stack, beside=beside)
 
 
 def _widths(name: str, stack: spec.Stack) -> dict[str, int]:

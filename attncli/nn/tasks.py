@@ -87,7 +87,9 @@ def build_head(task: spec.Task, *, name: str, d_input: int, d_logits: int, vocab
     """
     match task:
         case spec.Classification():
-            return _build_class_head(task, d_input=d_input, classes=labels or 2)
+            return build_class_head(task.pooling, d_input=d_input, classes=labels or 2, smoothing=task.label_smoothing)
+        case spec.SentencePair():
+            return build_class_head(task.pooling, d_input=d_input, classes=2, smoothing=0.0)
         case spec.Tagging():
             return TokenHead(
                 d_input=d_input, classes=labels or 2, bias=True, transform=nn.Identity(), smoothing=0.0, scale=1.0,
@@ -100,12 +102,12 @@ def build_head(task: spec.Task, *, name: str, d_input: int, d_logits: int, vocab
             )
 
 
-def _build_class_head(task: spec.Classification, *, d_input: int, classes: int) -> ClassHead:
-    pooling = task.pooling
+def build_class_head(pooling: spec.Pooling, *, d_input: int, classes: int, smoothing: float) -> ClassHead:
+    """The head of one label a row."""
     if not isinstance(pooling, spec.AttentionPooling):
         return ClassHead(
             pooling=Pool(kind=pooling.kind), d_pooled=d_input, dense=pooling.dense, classes=classes,
-            smoothing=task.label_smoothing,
+            smoothing=smoothing,
         )  # fmt: skip
     width = d_input // pooling.heads
     made = MultiHead(
@@ -118,5 +120,5 @@ def _build_class_head(task: spec.Classification, *, d_input: int, classes: int) 
     pool = AttentionPool(d_model=d_input, queries=pooling.queries, attention=attention)
     return ClassHead(
         pooling=pool, d_pooled=d_input * pooling.queries, dense=pooling.dense, classes=classes,
-        smoothing=task.label_smoothing,
+        smoothing=smoothing,
     )  # fmt: skip

@@ -35,6 +35,8 @@ def address_of(name: str) -> str:
     words = name.split(".")
     if words[0] == "head":
         return "head.attention" if words[1:3] == ["pooling", "attention"] else "head"
+    if words[0] == "others":
+        return words[1]
     if words[1:2] == ["layers"]:
         return ".".join((words[0], *words[2:4])).replace("__", ".")
     if words[1:2] == ["attention"]:
@@ -74,6 +76,7 @@ def _roots(model: Model) -> Iterator[tuple[str, nn.Module]]:
             elif not isinstance(child, nn.Identity):
                 yield name, child
     yield "head", model.head
+    yield from ((f"others.{name}", head) for name, head in model.others.items())
     yield from ((f"head.{name}", m) for name, m in model.head.named_modules() if isinstance(m, Attention))
 
 

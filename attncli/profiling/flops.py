@@ -302,8 +302,10 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
     stack = run.model.stacks[task.stack]
     width = stack.d_readout if isinstance(stack, Recurrent) else stack.d_model
     tokens = scene.batch * (1 if scene.phase == "decode" else scene.lengths[task.stack])
+    for other in run.beside:
+        yield from _class_head(other, width, 2, scene, other.kind)
     match task:
-        case tasks.Classification():
+        case tasks.Classification() | tasks.SentencePair():
             yield from _class_head(task, width, sizes.labels or 2, scene)
         case tasks.Tagging():
             yield _even("head", 2 * tokens * width * (sizes.labels or 2))
@@ -324,7 +326,7 @@ def _decides(run: Run, stack: Recurrent) -> int:
     return _context_width(stack, memory) + asks + stack.input.d_embedding
 
 
-def _class_head(task: tasks.Classification, width: int, classes: int, scene: Scene) -> Iterator[Work]:
+def _class_head(task: tasks.Pooled, width: int, classes: int, scene: Scene, address: str = "head") -> Iterator[Work]:
     pooling, pooled = task.pooling, width
     if isinstance(pooling, tasks.AttentionPooling):
         pooled = width * pooling.queries
@@ -334,6 +336,6 @@ def _class_head(task: tasks.Classification, width: int, classes: int, scene: Sce
         a_query, a_key, a_pair = _score(pooling.score, d_head, d_head, d_head)
         maps = 2 * width * width * (pairs.queries + keys)
         maps += pooling.heads * (pairs.queries * a_query + keys * a_key)
-        yield _scaled("head.attention", 2 * scene.batch, maps, pairs, a_pair + d_head)
+        yield _scaled(f"{address}.attention", 2 * scene.batch, maps, pairs, a_pair + d_head)
     dense = pooled * pooled if pooling.dense != "none" else 0
-    yield _even("head", 2 * scene.batch * (dense + pooled * classes))
+    yield _even(address, 2 * scene.batch * (dense + pooled * classes))

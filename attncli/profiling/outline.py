@@ -169,13 +169,17 @@ def _recurrent(name: str, stack: Recurrent) -> Iterator[Line]:
 def _head(run: Run, sizes: Sizes) -> Iterator[Line]:
     task = run.task
     field = run.model.stacks[task.stack].input.field
-    if isinstance(task, (tasks.Classification, tasks.Tagging)):
+    if isinstance(task, tasks.SentencePair):
+        what = f"{task.kind}: 2 labels"
+    elif isinstance(task, (tasks.Classification, tasks.Tagging)):
         mark = " (from data)" if "label" in sizes.from_data else ""
         what = f"{task.kind}: {sizes.labels} labels{mark}"
     else:
         mark = " (from data)" if field in sizes.from_data else ""
         what = f"{task.kind}: {sizes.vocabularies[field]} ids{mark}"
     yield Line(0, "head", what, ("head",))
-    if isinstance(task, tasks.Classification) and isinstance(task.pooling, tasks.AttentionPooling):
+    for other in run.beside:
+        yield Line(0, "head", f"{other.kind}: 2 labels", (other.kind,))
+    if isinstance(task, tasks.Pooled) and isinstance(task.pooling, tasks.AttentionPooling):
         pooling = task.pooling
         yield Line(1, "attention", f"pooling, {pooling.heads} heads, {pooling.score.kind}", ("head.attention",))

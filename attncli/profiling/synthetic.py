@@ -6,7 +6,7 @@ from attncli.errors import InputError
 from attncli.profiling.flops import Phase, Scene, predicted
 from attncli.spec.run import Run
 from attncli.spec.sizes import Sizes
-from attncli.spec.tasks import Classification, LanguageModel, MaskedLanguageModel, Rewriting, Tagging
+from attncli.spec.tasks import LanguageModel, MaskedLanguageModel, Pooled, Rewriting, Tagging
 from attncli.spec.tokenizer import SPECIALS
 from attncli.spec.training import SequenceBatch
 from attncli.streams import IGNORE, Batch, Stream, stream, with_made_up_numbers
@@ -54,6 +54,7 @@ def batch_of(run: Run, sizes: Sizes, scene: Scene, *, seed: int = 0) -> Batch:
         ids = _ids(scene.batch, scene.lengths[name], sizes.vocabularies[field], generator)
         batch[field] = with_made_up_numbers(ids, run.read_by_masks)
     batch["labels"] = _labels(run, sizes, scene, generator)
+    batch |= {other.kind: _ids(scene.batch, 1, 2, generator) for other in run.beside}
     return batch
 
 
@@ -65,7 +66,7 @@ def _ids(rows: int, length: int, ids: int, generator: torch.Generator) -> Stream
 
 def _labels(run: Run, sizes: Sizes, scene: Scene, generator: torch.Generator) -> Stream:
     task, rows, length = run.task, scene.batch, scene.lengths[run.task.stack]
-    if isinstance(task, Classification):
+    if isinstance(task, Pooled):
         return _ids(rows, 1, sizes.labels or 2, generator)
     if isinstance(task, Tagging):
         return _ids(rows, length, sizes.labels or 2, generator)

@@ -45,6 +45,11 @@ def tree_of(record: Spec, node: Node | None) -> Tree:
     for name in sorted(fields, key=lambda field: field != "kind"):
         value, child = getattr(record, name), written.get(name) if written else None
         match value:
+            case tuple() if name == "beside":
+                below = child.items if isinstance(child, Sequence) else (None,) * len(value)
+                if value:
+                    others = [tree_of(task, one) for task, one in zip(value, below, strict=True)]
+                    found["task"] = [found["task"], *others]
             case None:
                 found[name] = Leaf("none", _why(child), idle=fields[name].default is None)
             case Spec() if list(type(value).model_fields) == ["kind"]:
@@ -159,8 +164,8 @@ def _rows(tree: Tree, key: str) -> Iterator[Row]:
                 yield Row(key + name, list(value.value) if isinstance(value.value, tuple) else value.value, value.why)
             case list():
                 start = 0
-                for layer in value:
-                    stop = start + layer["repeat"].value
+                for layer in value:  # of tasks, each is one
+                    stop = start + (layer["repeat"].value if "repeat" in layer else 1)
                     yield from _rows(layer, f"{key}{start}-{stop - 1}." if stop - start > 1 else f"{key}{start}.")
                     start = stop
             case _:

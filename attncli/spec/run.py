@@ -8,7 +8,8 @@ from attncli.spec.data import Data
 from attncli.spec.model import Model
 from attncli.spec.rules import Sections, sites
 from attncli.spec.rules import faults as between
-from attncli.spec.tasks import Task
+from attncli.spec.rules.lists import faults as listed
+from attncli.spec.tasks import SentencePair, Task
 from attncli.spec.tokenizer import Bpe, Tokenizer
 from attncli.spec.training import Evaluate, Train
 
@@ -23,6 +24,8 @@ class Run(Spec):
     name: Text
     seed: Int = 0
     task: Task
+    beside: tuple[SentencePair, ...] = ()
+    """The tasks behind the first where `task` is a list."""
     model: Model
     tokenizer: Tokenizer = Bpe()
     data: Annotated[Data | None, Absent] = None
@@ -35,7 +38,13 @@ class Run(Spec):
             yield Fault(("language",), rule, "install a newer attncli")
         if "/" in self.name or "\\" in self.name or self.name.startswith("."):
             yield Fault(("name",), f"'{self.name}' cannot name a folder of runs", "write one word, such as en-de")
+        yield from listed(self.task, self.beside, self.model, self.data)
         yield from between(Sections(self.task, self.model, self.tokenizer, self.data, self.train, self.evaluate))
+
+    @property
+    def pairs(self) -> SentencePair | None:
+        """The task on two parts of a text, alone or beside another."""
+        return next((task for task in (self.task, *self.beside) if isinstance(task, SentencePair)), None)
 
     @property
     def read_by_masks(self) -> tuple[str, ...]:

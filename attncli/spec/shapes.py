@@ -152,6 +152,9 @@ def _either(parts: tuple[Shape, ...]) -> Shape:
 def keys_of(record: type[Spec]) -> dict[str, Shape]:
     """Every key that may be written in a record of this class, with the shape of its value."""
     found = {name: shape_of(info.annotation, tuple(info.metadata)) for name, info in record.model_fields.items()}
+    if issubclass(record, Run):  # a list of tasks is `task` and what stands beside it
+        del found["beside"]
+        found["task"] = Either((found["task"], Listing(found["task"])))
     return found | _spent(record, found)
 
 

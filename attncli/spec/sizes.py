@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, Sentinels, Tagging
+from attncli.spec.tasks import Classification, SentencePair, Sentinels, Tagging
 from attncli.spec.tokenizer import BYTE_VOCABULARY, Bytes, TokenizerFile
 
 
@@ -38,6 +38,8 @@ def sizes_of(run: Run, fields: tuple[str, ...]) -> Sizes:
                 vocabularies[field] = trained.vocabulary
                 unknown.add(field)
     match run.task:
+        case SentencePair():
+            return Sizes(vocabularies, 2, frozenset(unknown))
         case Classification(classes=given) | Tagging(tags=given):
             labels = given if isinstance(given, int) else len(given) if given else 2
             if given is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Count, Derived, Fault, Kinds, Rate, Spec, Text
+from attncli.spec.base import Absent, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.outputs import Linear, Output
 from attncli.spec.scores import Score
@@ -56,6 +56,8 @@ Pooling = Annotated[Mean | Cls | Last | Max | AttentionPooling, Kinds("pooling")
 class _Task(Spec):
     stack: Annotated[Text, Derived("decoder, else encoder")]
     """The stack whose states feed the head."""
+    weight: Annotated[Positive | None, Absent] = None
+    """Of a task that is not the first of a list: a factor on its mean loss, 1 where not written."""
 
 
 class Rewriting(_Task):
@@ -132,11 +134,28 @@ class MaskedLanguageModel(_Task):
     output: Output = Linear()
 
 
-class Classification(_Task):
+class Pooled(_Task):
+    """One label of a text, read off its pooled states."""
+
+    pooling: Pooling = Mean()
+
+
+class SentencePair(Pooled):
+    """Whether the second part of a `text` follows the first one, or is another. Devlin et al. 2019, arXiv:1810.04805.
+
+    Half of the texts keep their second part. Texts are cut in two where a sentence ends, if one does, and long ones
+    into chunks first. Under `random` the other part is that of another text of the batch; under `swapped` the parts
+    change places: Lan et al. 2020 (ALBERT), arXiv:1909.11942, section 3.1.
+    """
+
+    kind: Literal["sentence_pair"] = "sentence_pair"
+    negatives: Literal["random", "swapped"] = "random"
+
+
+class Classification(Pooled):
     """One `label` of a `text`."""
 
     kind: Literal["classification"] = "classification"
-    pooling: Pooling = Mean()
     classes: Annotated[Count | tuple[Text, ...] | None, Derived("from the training data")] = None
     label_smoothing: Rate = 0.0
 
@@ -155,7 +174,8 @@ class Tagging(_Task):
 
 
 Task = Annotated[
-    Seq2seq | LanguageModel | MaskedLanguageModel | Denoising | Classification | Tagging, Kinds("task", named=True)
+    Seq2seq | LanguageModel | MaskedLanguageModel | Denoising | SentencePair | Classification | Tagging,
+    Kinds("task", named=True),
 ]
 REWRITING = ("seq2seq", "denoising")
 """The kinds that have an encoder's source and a decoder's target."""
@@ -165,6 +185,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "language_model": ("text",),
     "masked_language_model": ("text",),
     "denoising": ("text",),
+    "sentence_pair": ("text",),
     "classification": ("text", "label"),
     "tagging": ("text", "tags"),
 }
@@ -175,6 +196,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "language_model": ("perplexity", "bits_per_byte", "token_accuracy"),
     "masked_language_model": ("token_accuracy", "perplexity"),
     "denoising": ("token_accuracy", "perplexity"),
+    "sentence_pair": ("accuracy",),
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }

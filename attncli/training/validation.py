@@ -9,7 +9,7 @@ import torch
 from attncli.data.batches import Batches
 from attncli.nn.model import Model
 from attncli.spec.run import Run
-from attncli.spec.tasks import Classification, Tagging
+from attncli.spec.tasks import Pooled, Tagging
 from attncli.training.machine import seed_random
 from attncli.training.parts import split
 from attncli.training.steps import Stepper
@@ -21,7 +21,7 @@ Metrics = Callable[[Model], Scores]
 
 def accuracy_name(run: Run) -> str:
     """What the share of right predictions is called in this task."""
-    return "accuracy" if isinstance(run.task, (Classification, Tagging)) else "token_accuracy"
+    return "accuracy" if isinstance(run.task, (Pooled, Tagging)) else "token_accuracy"
 
 
 class Validation:

@@ -82,7 +82,7 @@ def tied(work: Work, node: Mapping, shares: bool | None) -> Mapping:
 def _tie(work: Work, node: Mapping, shares: bool | None) -> tuple[str | None, str]:
     if work.task is None:
         return None, ""
-    if work.task in ("classification", "tagging"):
+    if work.task in ("classification", "tagging", "sentence_pair"):
         return "none", "the head writes no tokens"
     decoder = node.get("decoder")
     last = decoder if isinstance(decoder, Mapping) else node.get("encoder")

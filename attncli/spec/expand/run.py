@@ -5,12 +5,13 @@ from attncli.spec.expand.model import NAMES, model, tied
 from attncli.spec.expand.stacks import width
 from attncli.spec.expand.work import Work, count, filled, kind, union, word
 from attncli.spec.fields import PROMPTED
-from attncli.spec.nodes import Mapping, Node, derived
+from attncli.spec.nodes import Mapping, Node, Sequence, derived
 from attncli.spec.tasks import FIELDS
 
 
 def expanded(work: Work, root: Mapping) -> Mapping:
     """The spec as the typed classes hold it."""
+    root = _listed(work, root)
     task = union(root.get("task"), "task", root) if "task" in root.items else None
     named = kind(task, "")
     work.task = named if named in FIELDS else None
@@ -25,7 +26,24 @@ def expanded(work: Work, root: Mapping) -> Mapping:
     if task is not None:
         task = filled(task, "loss_on", *_loss(root)) if named == "language_model" else task
         root = root.plus("task", sections.task(work, task, stacks, wide))
+    if isinstance(others := root.get("beside"), Sequence):
+        made = [union(each, "task", root) for each in others.items]
+        full = tuple(sections.task(work, one, stacks, wide) for one in made if one is not None)
+        root = root.plus("beside", Sequence(others.place, full))
     return _rest(work, root, task, wide)
+
+
+def _listed(work: Work, root: Mapping) -> Mapping:
+    """The first task of a list as `task`, the others as `beside`, which is no key of its own."""
+    if (written := root.get("beside")) is not None:
+        work.fault(written, "there is no key 'beside' here", "write the tasks as a list, `task: [{…}, {…}]`")
+        root = root.without("beside")
+    given = root.get("task")
+    if not isinstance(given, Sequence) or not given.items:
+        return root
+    first, *others = given.items
+    root = root.plus("task", first)
+    return root.plus("beside", Sequence(given.place, tuple(others))) if others else root
 
 
 def _rest(work: Work, root: Mapping, task: Mapping | None, wide: int | None) -> Mapping:

@@ -12,7 +12,7 @@ from attncli.spec.masks.tree import Token
 from attncli.spec.model import Model
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sections import WRITERS, Site, sites
-from attncli.spec.tasks import FIELDS, Classification, LanguageModel, Task
+from attncli.spec.tasks import FIELDS, Classification, LanguageModel, SentencePair, Task
 
 WORDS = {*PREDICATES, *TOKENS, *SAMPLES, "q", "k", "h", "q_length", "k_length", "abs", "min", "max", "by_head"}
 
@@ -79,8 +79,8 @@ def packing(model: Model, task: Task, data: Data) -> Iterator[Fault]:
     if data.packing == "stream" and (not isinstance(task, LanguageModel) or task.loss_on == "answer"):
         rule = "a row of a stream begins and ends anywhere, and only a language model of whole texts can read it"
         yield Fault(where, rule, "write packing: documents, or none")
-    if together and isinstance(task, Classification):
-        yield Fault(where, "classification has one label a row, and a packed row holds several texts", "leave it out")
+    if together and isinstance(task, (Classification, SentencePair)):
+        yield Fault(where, f"{task.kind} has one label a row, and a packed row holds several texts", "leave it out")
     for name, stack in model.stacks.items():
         if together and isinstance(stack, Recurrent):
             yield Fault(where, f"the states of '{name}' would run from one document into the next", "leave it out")

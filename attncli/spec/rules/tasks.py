@@ -25,6 +25,7 @@ from attncli.spec.tasks import (
     Denoising,
     Last,
     MaskedLanguageModel,
+    SentencePair,
     Tagging,
     Task,
 )  # fmt: skip
@@ -57,7 +58,7 @@ def on_model(task: Task, model: Model) -> Iterator[Fault]:
     yield from _fields(task, model)
     yield from _unread(task, model)
     yield from _sight(task, model.stacks[task.stack])
-    if isinstance(task, Classification):
+    if isinstance(task, (Classification, SentencePair)):
         yield from _pooling(task, model.stacks[task.stack])
 
 
@@ -110,7 +111,7 @@ def _sight(task: Task, stack: Stack) -> Iterator[Fault]:
         yield Fault(("task",), rule, "write `decoder:` in place of `encoder:`, or task: masked_language_model")
 
 
-def _pooling(task: Classification, stack: Stack) -> Iterator[Fault]:
+def _pooling(task: Classification | SentencePair, stack: Stack) -> Iterator[Fault]:
     pooling, where = task.pooling, ("task", "pooling")
     if isinstance(pooling, Cls) and causal(stack):
         rule = f"the first state of '{task.stack}' has seen the first token only"
