@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Absent, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Text
+from attncli.spec.base import Absent, Count, Derived, Fault, Kinds, Positive, Rate, Spec, Stretch, Text
 from attncli.spec.normalizers import Normalizer, Softmax
 from attncli.spec.outputs import Linear, Output
 from attncli.spec.scores import Score
@@ -67,10 +67,23 @@ class Rewriting(_Task):
     label_smoothing: Rate = 0.1
 
 
+class Scheduled(Spec):
+    """Each token that the decoder reads in training is, with a probability that grows from 0 to `scheduled` along a
+    line, one that it would have written itself. Bengio et al. 2015, arXiv:1506.03099, section 2.4; in two passes as
+    Duckworth et al. 2019, arXiv:1906.04331.
+    """
+
+    scheduled: Annotated[float, Field(gt=0, le=1, strict=True)]
+    over: Stretch
+    """How long it grows."""
+
+
 class Seq2seq(Rewriting):
     """Write `target` token by token, reading `source`. Sutskever et al. 2014, arXiv:1409.3215."""
 
     kind: Literal["seq2seq"] = "seq2seq"
+    teacher_forcing: Literal["always"] | Scheduled = "always"
+    """What the decoder reads in training: the tokens that are due, or now and then its own."""
 
 
 class _Corruption(Spec):

@@ -10,8 +10,10 @@ from typing import Literal
 
 from attncli.data.batches import Batches
 from attncli.spec.run import Run
+from attncli.spec.tasks import Scheduled
 from attncli.streams import Batch
 from attncli.training.checkpoint import Checkpoint
+from attncli.training.forcing import chance, with_own_tokens
 from attncli.training.keeper import Keeper
 from attncli.training.machine import seed_random
 from attncli.training.parts import tokens_of
@@ -95,6 +97,11 @@ class Session:
         progress, step = self.progress, self.progress.step + 1
         batch = self._batch()
         seed_random(self.run.seed, "dropout", step)
+        forcing = getattr(self.run.task, "teacher_forcing", "always")
+        if isinstance(forcing, Scheduled):
+            own = chance(forcing, self.pace, self.pace.at(step - 1, self._seconds()))
+            with self.stepper.context():
+                batch = with_own_tokens(self.stepper.model, batch, own) if own else batch
         with self.signals.droppable(at=2):
             sums = self.stepper.gradients(batch)
         share = factor(self.train.schedule, self.pace, self.pace.at(step, self._seconds()))
