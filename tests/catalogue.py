@@ -32,6 +32,7 @@ SPANS = {"predicted": "{kind: predicted, half_width: 2}"}
 
 SEQUENTIAL_NORMALIZERS = {
     "forward": "forward",
+    "moving_window": "{kind: moving_window, keys: 2}",
     "monotonic": "{kind: monotonic, noise: 1.0, evaluation: expected}",
     "monotonic, hard": "{kind: monotonic, noise: 0.5, evaluation: hard}",
 }
@@ -236,6 +237,9 @@ STEPS = {
     "values": "{values: keys, projections: [query, key, output], d_head: 6, d_value: 6}",
     "values, others": "{values: keys, projections: [query, key, output], d_head: 6, d_value: 6, persistent: 2, "
     "sink: learned, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, talking_heads: after}",
+    "short_convolution": "{short_convolution: 3}",
+    "short_convolution, others": "{short_convolution: 5, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, values: keys, "
+    "projections: [query, key, output], d_head: 6, d_value: 6, persistent: 2, gate: sigmoid}",
     "soft_cap": "{soft_cap: 0.7}",
     "length_temperature": "{length_temperature: {kind: llama4, scale: 0.4, floor: 2}}",
     "talking_heads, before": "{talking_heads: before}",

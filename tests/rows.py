@@ -107,7 +107,7 @@ ROWS = (
     Row("C", "A mask a head", "Child 2019", 'attention: {mask: "causal & window(before=by_head(3, 3, 15, 31))"}', MASKS),
     Row("C", "A mask as an expression in the file", "–", "attention: {mask: h % 2 == 0 & causal | h % 2 == 1 & causal & dilated(4)}", MASKS),
     Row("C", "Random dropping of keys", "Liu 2022", "attention: {key_dropout: 0.15}", "tests/nn/test_forgetful.py"),
-    Row("C", "Monotonic window while writing", "Ping 2018", None, MASKS, why="for inference alone; not built"),
+    Row("C", "Monotonic window while writing", "Ping 2018", "decoder: {cross_attention: {normalizer: moving_window}}", RECURRENT, "recurrent"),
     # D. positions
     Row("D", "Sinusoidal", "Vaswani 2017", "input: {position: sinusoidal}", POSITIONS),
     Row("D", "Learned absolute", "Gehring 2017", "input: {position: learned}", POSITIONS),
@@ -156,7 +156,7 @@ ROWS = (
     Row("E", "Attention beside a state space model", "Dong 2024", None, why="not built"),
     Row("E", "Experts of attention", "Fedus 2021; Du 2025", None, why="outside on purpose (MoM)"),
     Row("E", "Clipping of queries and keys", "Kimi K2 2025", None, why="not built"),
-    Row("E", "Short convolution on query, key, value", "So 2021", None, why="not built"),
+    Row("E", "Short convolution on query, key, value", "So 2021", "attention: {short_convolution: 3}"),
     # G. stack
     Row("G", "Pre and post norm", "Xiong 2020", "norm_place: post", STACKS),
     Row("G", "Sandwich, peri norm", "Ding 2021; Kim 2025", "norm_place: sandwich", STACKS),

@@ -15,6 +15,7 @@ from attncli.nn import steps as nn_steps
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
 from attncli.nn.normalizers import Normalizer
+from attncli.nn.short import Short
 from attncli.reference import attention as reference
 from attncli.reference import differential as reference_differential
 from attncli.reference import latent as reference_latent
@@ -223,4 +224,12 @@ def steps_of(module: Any) -> reference_steps.Steps:
         persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.values.tolist())),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),
         on_attention=isinstance(module.output, nn_steps.OnAttention),
+        short={} if module.short is None else {name: _in_order(module.short, name) for name in module.short.weights},
+        ahead=0 if module.short is None else module.short.behind,
     )
+
+
+def _in_order(short: Short, name: str) -> list[Numbers]:
+    """The weights of a short convolution from the place farthest ahead to the one farthest back."""
+    own, *others = short.weights[name].tolist()
+    return [*reversed(others[short.before :]), own, *others[: short.before]]

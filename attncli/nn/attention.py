@@ -26,6 +26,7 @@ from attncli.nn.positions import Relative, Rotary, Side
 from attncli.nn.scores import Product, Score, build_score
 from attncli.nn.selective import Marks, recalled
 from attncli.nn.serving import Ready, Served, Trail
+from attncli.nn.short import Short, build_short
 from attncli.nn.spans import Predicted, build_predicted
 from attncli.nn.steps import (
     Ending,
@@ -43,6 +44,7 @@ from attncli.nn.steps import (
 from attncli.nn.view import View
 from attncli.nn.weighing import Weighing, build_weighing
 from attncli.spec import attention as spec
+from attncli.spec.fixed import Projection
 from attncli.spec.masks import Mask
 
 Projected = tuple[Tensor, ...]
@@ -76,6 +78,7 @@ class Attention(Served):
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
         span: Predicted | None, key_dropout: KeyDropout | None, indexer: Indexer | None, ending: Ending,
         gate: Gate | None, dropout: float, steps: tuple[str, ...], kernel: Wanted, shared: bool, on_attention: bool,
+        short: Short | None,
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -98,6 +101,7 @@ class Attention(Served):
         self.persistent = persistent
         self.ahead = 0 if persistent is None else persistent.number
         self.shared = shared  # the keys are the values too
+        self.short = short
         self.score = score
         self.position = position
         self.mask = mask
@@ -124,6 +128,7 @@ class Attention(Served):
         """Whether a row of keys may hold a tree of texts: a weight hangs on its own pair and on what is visible."""
         joins = self.score.sequential or self.weighing.joins_queries or self.span is not None
         keeps_tokens = type(self).cache is Attention.cache
+        keeps_tokens &= self.short is None
         return keeps_tokens and self.position.pairs and not joins and self.mask.names <= {"q", "k", "h"}
 
     def cache(self, capacity: int) -> KeyValue:
@@ -136,7 +141,8 @@ class Attention(Served):
 
     def ask(self, x: Tensor, view: View) -> Asked:
         """Queries, normed and turned, and the gate of what they will be given."""
-        query = self.query_norm(_split(self.query(x), self.maps))
+        query = self.query_norm(_split(self._near("query", self.query(x), view), self.maps))
+        x = x[:, -query.shape[2] :]  # without what short convolution reads besides
         return Asked(
             turned(self.position, query, view, "query"),
             None if self.gate is None else self.gate(x),
@@ -152,15 +158,16 @@ class Attention(Served):
         `first` are the values that the first layer's attention read at the same places. Keys that are the values too
         are kept once, as turned, beside values of width 0.
         """
-        kept = self.position.keep(memory)
+        now = memory if self.short is None else memory[:, -view.key_positions.shape[1] :]
+        kept = self.position.keep(now)
         if self.indexer is not None:
-            kept = (*kept, self._turned_index(self.indexer.read(memory), view, "key"))
+            kept = (*kept, self._turned_index(self.indexer.read(now), view, "key"))
         if self.weighing.selective is not None:
-            kept = (*kept, reference.wide(memory.new_empty(len(memory), 1, memory.shape[1], 0)))
+            kept = (*kept, reference.wide(now.new_empty(*now.shape[:2], 0).unsqueeze(1)))
         if self.shared:
             key = self._turned_key(memory, view)
             return key, key[..., :0], *kept
-        value = self.value_norm(_split(self.value(memory), self.kv_heads))
+        value = self.value_norm(_split(self._near("value", self.value(memory), view), self.kv_heads))
         if self.value_residual is not None and first is not None:
             value = self.value_residual(value, first)
         if "key" not in self.score.reads:
@@ -168,8 +175,11 @@ class Attention(Served):
         return self._readable(self._turned_key(memory, view)), value, *kept
 
     def _turned_key(self, memory: Tensor, view: View) -> Tensor:
-        key = self.key_norm(_split(self.key(memory), self.key_heads))
+        key = self.key_norm(_split(self._near("key", self.key(memory), view), self.key_heads))
         return turned(self.position, key, view, "key")
+
+    def _near(self, name: Projection, made: Tensor, view: View) -> Tensor:
+        return made if self.short is None else self.short(name, made, view)
 
     def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
         """Outputs (b q d_output) of queries that asked, over keys and values that were read."""
@@ -264,4 +274,5 @@ def build_attention(
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
         shared=attention.values == "keys", on_attention=attention.output == "attention_on_attention",
+        short=build_short(attention, query=maps * ask, key=key_heads * read, value=kv_heads * value),
     )  # fmt: skip

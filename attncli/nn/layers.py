@@ -123,6 +123,13 @@ class LayerPast:
 
     own: dict[str, KeyValue]
     read: dict[str, Projected]
+    inputs: dict[str, KeyValue]
+    """What was read at each place (b 1 n d) by an attention that convolves; all of it, so that a text may be cut."""
+
+    def caches(self) -> Iterator[KeyValue]:
+        """All that grows with the text."""
+        yield from self.own.values()
+        yield from self.inputs.values()
 
 
 class Layer(nn.Module):
@@ -186,6 +193,9 @@ class Layer(nn.Module):
                 own.loads[body.address] = routed.load
             return routed.states
         view = views[self.sources[name]] if name in self.sources else own
+        if past is not None and name in past.inputs and body.short is not None:
+            (every,) = past.inputs[name].append(x.unsqueeze(1))
+            x = every[:, 0, -x.shape[1] - body.short.before :]
         projected = self._read(name, body, x, view, memory, handed, past)
         return body.attend(body.ask(x, view), projected, view)
 
@@ -199,7 +209,7 @@ class Layer(nn.Module):
         elif name in self.sources:
             projected = past.read[name] if past else body.read(memory[self.sources[name]].values, view)
         else:
-            projected = body.read(x, _keys_of_new(view, x) if past else view, handed.values)
+            projected = body.read(x, _keys_of_new(view) if past else view, handed.values)
             if handed.values is None:
                 handed.values = projected[1]
             if past:
@@ -209,12 +219,15 @@ class Layer(nn.Module):
         return projected
 
 
-def _keys_of_new(view: View, x: Tensor) -> View:
+def _keys_of_new(view: View) -> View:
     """The view in which the new tokens are the keys: their positions turn the keys that go into the cache."""
-    new = x.shape[1]
+    new = view.query_positions.shape[1]
     documents = None if view.key_documents is None else view.key_documents[:, -new:]
     keys = view.query_positions[..., -new:]
-    return view.once("new", lambda: View(view.query_positions, keys, None, documents, padded=view.padded, tap=None))
+    return view.once(
+        "new",
+        lambda: View(view.query_positions, keys, None, documents, padded=view.padded, tap=None, texts=view.texts),
+    )
 
 
 def share_weights(module: nn.Module, owner: nn.Module) -> None:

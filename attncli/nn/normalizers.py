@@ -231,7 +231,7 @@ def build_normalizer(normalizer: spec.Normalizer, *, heads: int) -> Normalizer:
             return Signed()
         case spec.Queries():
             return Queries()
-        case spec.ForwardAttention() | spec.Monotonic():
+        case spec.ForwardAttention() | spec.MovingWindow() | spec.Monotonic():
             from attncli.nn.sequential import build_sequential  # which builds on this module
 
             return build_sequential(normalizer)

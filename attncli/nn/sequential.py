@@ -53,6 +53,31 @@ class ForwardAttention(SequentialNormalizer):
         return made / torch.where(total > 0, total, torch.ones_like(total)), None
 
 
+class MovingWindow(SequentialNormalizer):
+    """softmax(s), outside of training over `keys` keys from the heaviest of the last step on.
+
+    Ping et al. 2018, arXiv:1710.07654, section 3.5; the heaviest of several is the first. A mask that hides the whole
+    window leaves zeros.
+    """
+
+    row_sum = "any"
+    by_design = "a mask may hide the whole window"
+
+    def __init__(self, *, keys: int) -> None:
+        super().__init__()
+        self.keys = keys
+        self.soft = Softmax()
+
+    def step(self, logits: Tensor, visible: Tensor | None, trail: Tensor) -> tuple[Tensor, Tensor | None]:
+        if self.training:
+            return self.soft(logits, visible), None
+        place = torch.arange(trail.shape[2], device=trail.device)
+        ahead = (place - trail.argmax(2, keepdim=True)).unsqueeze(2)
+        window = (ahead >= 0) & (ahead < self.keys)
+        window = window if visible is None else window & visible
+        return self.soft(logits, window), window.any(-1).to(logits.dtype)
+
+
 class Monotonic(SequentialNormalizer):
     """p = sigmoid(s); a_k = p_k (q_k), q_k = (1 - p_{k-1}) q_{k-1} + a'_k: the chance to stop at k when keys are tried
     one by one from the last one on.
@@ -103,11 +128,13 @@ class Monotonic(SequentialNormalizer):
         return weights, (trail * stopped).sum(-1, keepdim=True)
 
 
-def build_sequential(normalizer: spec.ForwardAttention | spec.Monotonic) -> SequentialNormalizer:
+def build_sequential(normalizer: spec.ForwardAttention | spec.MovingWindow | spec.Monotonic) -> SequentialNormalizer:
     """The module of a normalizer that goes step by step."""
     match normalizer:
         case spec.ForwardAttention():
             return ForwardAttention()
+        case spec.MovingWindow():
+            return MovingWindow(keys=normalizer.keys)
         case spec.Monotonic():
             return Monotonic(noise=normalizer.noise, hard=normalizer.evaluation == "hard")
         case _:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
-from attncli.nn.cache import Places
+from attncli.nn.cache import KeyValue, Places
 from attncli.nn.experts import Experts
 from attncli.nn.groups import chosen, groups_of, joined, read_by
 from attncli.nn.inputs import Tokens, build_input
@@ -71,8 +71,10 @@ class Transformer(nn.Module):
         """An empty past of at most `capacity` tokens, with what is read of other stacks projected once."""
         layers = []
         for layer in self.each_layer():
-            pasts = LayerPast({}, {})
+            pasts = LayerPast({}, {}, {})
             for name, branch in layer.branches():
+                if isinstance(branch.body, Attention) and branch.body.short is not None:
+                    pasts.inputs[name] = KeyValue(capacity)
                 if isinstance(branch.body, Attention) and name not in layer.lenders:
                     if name not in layer.sources:
                         pasts.own[name] = branch.body.cache(capacity)
@@ -109,26 +111,26 @@ class TransformerPast:
 
     def reorder(self, index: Tensor) -> None:
         for layer in self.layers:
-            for own in layer.own.values():
+            for own in layer.caches():
                 own.reorder(index)
             layer.read = {name: tuple(x[index] for x in read) for name, read in layer.read.items()}
         self.sources = {name: stream.select(index) for name, stream in self.sources.items()}
 
     def keep(self, places: Tensor) -> None:
         for layer in self.layers:
-            for own in layer.own.values():
+            for own in layer.caches():
                 own.keep(places)
         self.length = places.shape[1]
 
     def crop(self, length: int) -> None:
         for layer in self.layers:
-            for own in layer.own.values():
+            for own in layer.caches():
                 own.crop(length)
         self.length = min(self.length, length)
 
     @property
     def bytes(self) -> int:
-        own = sum(cache.bytes for layer in self.layers for cache in layer.own.values())
+        own = sum(cache.bytes for layer in self.layers for cache in layer.caches())
         read = sum(x.numel() * x.element_size() for layer in self.layers for pair in layer.read.values() for x in pair)
         return own + read
 

@@ -146,6 +146,7 @@ class View:
     lengths: Tensor | None = None  # (b) real keys
     query_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b q) what masks read of tokens and samples
     key_carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b k)
+    texts: Tensor | None = None  # (b ·) documents of the places up to the last query, where some are not of one text
     memo: dict[Any, Any] = field(default_factory=dict)
     ways: Tensor | None = None  # bool (b q k): the keys that lead to each query, where rows hold trees of texts
     drawn: dict[Any, Tensor] = field(default_factory=dict)  # what all layers and steps of a pass draw alike
@@ -280,7 +281,7 @@ def view_of_self(stream: Stream, tap: Tap | None = None) -> View:
     return View(
         positions, positions, stream.documents, stream.documents,
         padded=stream.padded, packed=stream.packed, aligned=stream.plain, near=True, tap=tap,
-        lengths=stream.lengths,
+        lengths=stream.lengths, texts=stream.documents if stream.padded or stream.packed else None,
         query_carried=stream.carried, key_carried=stream.carried,
     )  # fmt: skip
 
@@ -317,4 +318,5 @@ def view_of_past(tokens: Stream, places: Places, tap: Tap | None = None) -> View
         places.positions[:, total - new :], places.positions, places.documents[:, total - new :], places.documents,
         padded=True, near=new == total and places.ways is None, newest=new == 1 or places.ways is not None, tap=tap,
         lengths=places.lengths, query_carried=tokens.carried, key_carried=places.carried, ways=places.ways,
+        texts=places.documents,
     )  # fmt: skip

@@ -135,7 +135,7 @@ def describe_attention(part: AnyAttention) -> str:
 def _steps(part: AnyAttention) -> Iterator[str]:
     """The steps that are asked for, as the spec writes them."""
     for key in STEPS:
-        value = getattr(part, key)
+        value = getattr(part, key, None)
         word = getattr(value, "kind", value)
         if word not in ("none", "own", "linear", None, 0):
             yield f"{key} {word}"

@@ -134,9 +134,12 @@ def multi_head(
     Ainslie et al. 2023, arXiv:2305.13245.
     """
     ahead = len(steps.persistent[0].keys) if steps.persistent else 0
-    queries = [steps.query(split(affine(each, maps.query, maps.query_bias), heads)) for each in x]
-    keys = [steps.key(split(affine(each, maps.key, maps.key_bias), kv_heads)) for each in memory]
-    values = [steps.value(split(affine(each, maps.value, maps.value_bias), kv_heads)) for each in memory]
+    asked = steps.near("query", [affine(each, maps.query, maps.query_bias) for each in x])
+    compared = steps.near("key", [affine(each, maps.key, maps.key_bias) for each in memory])
+    mixed = steps.near("value", [affine(each, maps.value, maps.value_bias) for each in memory])
+    queries = [steps.query(split(each, heads)) for each in asked]
+    keys = [steps.key(split(each, kv_heads)) for each in compared]
+    values = [steps.value(split(each, kv_heads)) for each in mixed]
     plain = keys
     if turn is not None:
         queries = [[turn(part, q, "query", head) for head, part in enumerate(query)] for q, query in enumerate(queries)]

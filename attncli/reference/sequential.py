@@ -52,6 +52,13 @@ def forward_step(scores: Vector, last: Vector) -> list[float]:
     return [each / fsum(made) for each in made]
 
 
+def window_step(scores: Vector, last: Vector, *, keys: int) -> list[float]:
+    """softmax over the keys from the heaviest of the last step on, `keys` at most. Ping et al. 2018, section 3.5."""
+    first = max(range(len(last)), key=lambda k: (last[k], -k))
+    chances = softmax(list(scores[first : first + keys]))
+    return [0.0] * first + chances + [0.0] * (len(scores) - first - len(chances))
+
+
 def monotonic_step(scores: Vector, last: Vector) -> list[float]:
     """a_k = p_k q_k with q_k = (1 - p_{k-1}) q_{k-1} + a'_k. Raffel et al. 2017, arXiv:1704.00784, eq. 9 to 11."""
     weights, reached, stop = [], 0.0, 0.0

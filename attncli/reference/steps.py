@@ -64,6 +64,18 @@ def on_attention(mixed: Vector, x: Vector, weight: Matrix, bias: Vector | None) 
     return [i / (1 + exp(-g)) for i, g in zip(both[:half], both[half:], strict=True)]
 
 
+def short_convolution(places: Matrix, weights: Matrix, *, ahead: int) -> list[list[float]]:
+    """y_n = sum_j c_j x_(n - j) feature by feature, j from -ahead on; what lies outside of the text is 0.
+
+    `weights` (w c) are those of j = -ahead, -ahead + 1, … So et al. 2021, arXiv:2109.08668.
+    """
+    found = []
+    for n in range(len(places)):
+        near = [(own, n - j) for j, own in enumerate(weights, -ahead) if 0 <= n - j < len(places)]
+        found.append([fsum(own[c] * places[at][c] for own, at in near) for c in range(len(places[n]))])
+    return found
+
+
 def _same(parts: Parts) -> Parts:
     return parts
 
@@ -124,6 +136,13 @@ class Steps(NamedTuple):
     top: int | None = None
     persistent: tuple[Learned, ...] = ()
     on_attention: bool = False
+    short: dict[str, Matrix] = {}  # noqa: RUF012 (never changed)
+    ahead: int = 0
+
+    def near(self, name: str, places: list[list[float]]) -> list[list[float]]:
+        """What the map `name` made of all places, after the short convolution if there is one."""
+        weights = self.short.get(name)
+        return places if weights is None else short_convolution(places, weights, ahead=self.ahead)
 
     def keys(self, group: int) -> Parts:
         """The learned keys of a kv head."""

@@ -1,15 +1,15 @@
 """One attention: its heads, and the choices that each head makes. Mirrored by attncli/nn/attention.py.
 
-The order of one attention is fixed: project, qk_norm, position's turn, score with its scale, length_temperature,
-soft_cap, position bias, talking_heads, mask with padding and documents, key_dropout, selective, select, sink,
-normalizer in float32, span, cast, dropout, talking_heads, difference, times the values, context_norm, head_scale, gate,
-output. A key that is not written leaves its step out. `persistent` keys are seen under every mask.
+The order of one attention is fixed: project, short_convolution, qk_norm, position's turn, score with its scale,
+length_temperature, soft_cap, position bias, talking_heads, mask with padding and documents, key_dropout, selective,
+select, sink, normalizer in float32, span, cast, dropout, talking_heads, difference, times the values, context_norm,
+head_scale, gate, output. A key that is not written leaves its step out. `persistent` keys are seen under every mask.
 """
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from attncli.spec.base import Absent, Bool, Count, Derived, Fault, Int, Kinds, Positive, Rate, Spec, Text, Written
 from attncli.spec.delta import Delta, GatedDelta
@@ -43,14 +43,15 @@ def _write_bias(value: tuple[Projection, ...]) -> Any:
     return {PROJECTIONS: True, (): False}.get(value, list(value))
 
 
+Width = Annotated[int, Field(ge=2, strict=True)]
 _SOME = Written(Literal["all", "none"], Maps)
 _BIASED = Written(bool, Maps)
 
 
 STEPS = (
-    "kv_from", "values", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature", "soft_cap",
-    "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale", "gate",
-    "output",
+    "kv_from", "values", "short_convolution", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature",
+    "soft_cap", "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale",
+    "gate", "output",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 
@@ -86,6 +87,10 @@ class MultiHead(Spec):
     values: Literal["own", "keys"] = "own"
     """`keys`: the keys are the values too, as each query meets them: turned to its place, so that a mixture holds
     distances and no places. There is no value map, and a cache keeps one tensor. DeepSeek-V4 2026."""
+    short_convolution: Annotated[Width | None, Absent] = None
+    """w: each feature of the queries, keys and values becomes c_0 x_n + c_1 x_(n-1) + … over w places of its text, with
+    weights c of its own; the places are the last w, or under a mask that looks ahead the w around, w odd. Places of
+    other texts count 0. c_0 is 1/2 at the start, the others 1 / 2w. So et al. 2021 (Primer), arXiv:2109.08668."""
     qk_norm: QkNorm = NoNorm()
     """A norm of queries and of keys, before they are turned."""
     v_norm: Norm = NoNorm()

@@ -141,6 +141,17 @@ class ForwardAttention(Spec):
     kind: Literal["forward"] = "forward"
 
 
+class MovingWindow(Spec):
+    """softmax; outside of training over `keys` keys alone, from the one that weighed most in the last step on: a writer
+    that can skip nothing and never goes back. Ping et al. 2018 (Deep Voice 3), arXiv:1710.07654, section 3.5.
+
+    The first step starts from the first key. Training is plain softmax. Its decoder runs step by step.
+    """
+
+    kind: Literal["moving_window"] = "moving_window"
+    keys: Count = 3
+
+
 class Monotonic(Spec):
     """p = sigmoid(s): keys are tried one by one from the last one on, and k is stopped at with chance p_k.
 
@@ -169,9 +180,10 @@ Normalizer = Annotated[
     | Signed
     | Queries
     | ForwardAttention
+    | MovingWindow
     | Monotonic,
     Kinds("normalizer"),
 ]
 
-SEQUENTIAL = (ForwardAttention, Monotonic)
+SEQUENTIAL = (ForwardAttention, MovingWindow, Monotonic)
 """Normalizers that read the weights of earlier steps."""

@@ -45,7 +45,8 @@ RULES: dict[str, tuple[str, str]] = {
         "a sum that runs over the keys can forget none of them (Katharopoulos 2020, Sun 2023)",
     ),
     "one-axis": (
-        r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from",
+        r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from|"
+        r"neighbours are of one text|have no middle",
         "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",
     ),
     "shared-keys": (

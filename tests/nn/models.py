@@ -271,8 +271,8 @@ def recurrents() -> dict[str, str]:
         found[f"mask {mask}, all at once"] = recurrent(mask=mask, writer=catalogue.WRITERS["Luong"])
     found["Transformer encoder"] = recurrent(encoder="transformer", bridge="{kind: dense, of: mean}")
     for name, step in catalogue.STEPS.items():
-        if "span" in name:
-            continue  # a distance, which two stacks do not share
+        if "span" in name or "short" in name:
+            continue  # of one text
         writer = catalogue.WRITERS["Bahdanau" if "many" in name else "Luong"]
         found[f"step {name}"] = recurrent(
             heads=HEADS, steps=step, writer=writer, score="{kind: scaled_dot, scale: 0.4}"

@@ -32,7 +32,7 @@ SELF |= {
         ("causal & window(before=by_head(0, 1, 2, 3))", GROUPED),
     )
 }
-CROSS = {name: given for name, given in SELF.items() if "span" not in name}
+CROSS = {name: given for name, given in SELF.items() if "span" not in name and "short" not in name}
 SELF |= {f"masked step {name}": {"steps": step, "mask": "k < q"} for name, step in catalogue.STEPS.items()}
 SELF |= {f"mask {mask}": {"mask": mask} for mask in catalogue.MASKS}
 FREE = {name: kind for name, kind in catalogue.POSITIONS.items() if name not in catalogue.BACKWARD}

@@ -12,7 +12,7 @@ from attncli.nn.model import Model
 from attncli.nn.readouts import MaxoutReadout, Readout
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.sequential import ForwardAttention, SequentialNormalizer
+from attncli.nn.sequential import ForwardAttention, MovingWindow, SequentialNormalizer
 from attncli.nn.trailed import Coverage
 from attncli.reference import sequential
 from attncli.reference.attention import mix
@@ -142,6 +142,8 @@ def weigh(attention: Attention, seen: list[bool], trail: list[Numbers]):
     last = trail[-1] if trail else [1.0] + [0.0] * (len(seen) - 1)
     if isinstance(normalizer, ForwardAttention):
         return lambda scores: sequential.forward_step(scores, last)
+    if isinstance(normalizer, MovingWindow):
+        return lambda scores: sequential.window_step(scores, last, keys=normalizer.keys)
     step = sequential.hard_monotonic_step if normalizer.hard else sequential.monotonic_step
     return lambda scores: step(scores, last)
 
@@ -344,3 +346,16 @@ def test_noise_makes_training_of_monotonic_attention_random_and_evaluation_not()
     assert set(weights.unique().tolist()) <= {0.0, 1.0}
     place = torch.where(weights.sum(-1) > 0, weights.argmax(-1), 99)
     assert (place.diff(dim=-1) >= 0).all(), "it never goes back"
+
+
+@torch.no_grad()
+def test_the_window_moves_forward_while_writing_and_is_no_window_in_training():
+    model = build(recurrent(normalizer="{kind: moving_window, keys: 2}"), "model.dropout=0")
+    plain = build(recurrent(), "model.dropout=0")
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model.train()(batch()), plain.train()(batch()), **CLOSE)
+    records = []
+    model.eval().states(batch(), records.append)
+    weights = torch.cat([record.weights for record in records], 2)[:, 0]
+    assert ((weights > 0).sum(-1) <= 2).all()
+    assert (weights[0].argmax(-1).diff() >= 0).all(), "it never goes back"

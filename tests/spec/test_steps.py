@@ -53,6 +53,7 @@ REFUSED = {
     "{selective: first_head, kernel: fused}": "kernel: the fused kernel has no selective",
     "{selective: all}": "selective: ",
     "{key_dropout: 1}": "key_dropout: ",
+    "{short_convolution: 1}": "short_convolution: ",
     "{values: keys, v_norm: rms_norm}": "v_norm: the values are the keys, which qk_norm norms",
     "{values: keys, projections: [query, value, output]}": "projections: the values are the keys, so there is no map",
     "{values: keys, d_value: 5}": "d_value: the values are the keys, so that a head mixes 6 features, not 5",

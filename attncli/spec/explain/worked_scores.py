@@ -17,6 +17,7 @@ from attncli.spec.normalizers import (
     Gumbel,
     Hard,
     Monotonic,
+    MovingWindow,
     Normmax,
     Pointwise,
     Queries,
@@ -305,6 +306,7 @@ NORMALIZERS: dict[type[Spec], Callable[[], Iterator[Step]]] = {
     Signed: _signed,
     Queries: _queries,
     ForwardAttention: worked_sequential.forward,
+    MovingWindow: worked_sequential.window,
     Monotonic: worked_sequential.monotonic,
 }
 

@@ -62,6 +62,16 @@ def forward() -> Iterator[Step]:
         yield Step(f"weights of step {step}, were the scores always these", last)
 
 
+def window() -> Iterator[Step]:
+    """Three steps with the same scores, whose best key lies behind others."""
+    scores, last = [1.2, 1.4, -0.6, 2.0], FIRST
+    yield Step("scores", scores)
+    yield Step("softmax, as in training", normalizers.softmax(scores))
+    for step in range(1, 4):
+        last = sequential.window_step(scores, last, keys=2)
+        yield Step(f"weights of step {step} of writing, keys 2, were the scores always these", last)
+
+
 def monotonic() -> Iterator[Step]:
     """Two steps with the same scores, and what evaluation takes."""
     last = FIRST

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from attncli.spec.attention import AnyAttention, Differential
+from attncli.spec.attention import AnyAttention, Differential, MultiHead
 from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL, Budget
 from attncli.spec.norms import NoNorm
@@ -22,7 +22,7 @@ COMPARING = ("scaled_dot", "dot", "cosine", "general", "biased_dot", "additive",
 """Scores that look at every key, and at nothing of its place."""
 RAW = ("scaled_dot", "dot", "cosine", "general", "biased_dot")
 """Scores that compare the keys as they are, or all heads alike, so that two attentions may read the same ones."""
-WALKING = ("forward", "monotonic", "queries")
+WALKING = ("forward", "moving_window", "monotonic", "queries")
 """Normalizers that look at more of a row than its scores: which key stands behind which, or the other queries."""
 MOST_COUNTED = 4096
 """Tokens of the rows in which the keys that a query sees are counted."""
@@ -33,7 +33,7 @@ def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
     a = site.attention
     found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_shared(a), *_output(a), *_pairs(a)]
-    found += [*_selective(site)]
+    found += [*_selective(site), *_short(site)]
     for fault in (*found, *_length(site), *_select(site), *_budget(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
 
@@ -135,6 +135,20 @@ def _shared(a: AnyAttention) -> Iterator[Fault]:
     if a.value_residual != "none":
         rule = "the values are the keys, and a mixture with those of the first layer would not be"
         yield Fault(("value_residual",), rule, "leave value_residual out, or values")
+
+
+def _short(site: Site) -> Iterator[Fault]:
+    a = site.attention
+    if not isinstance(a, MultiHead) or a.short_convolution is None:
+        return
+    if site.source is not None:
+        rule = f"neighbours are of one text, and '{site.name}' reads '{site.source}': Primer has it in self-attention"
+        yield Fault(("short_convolution",), rule, "leave short_convolution out of cross_attention")
+    elif a.mask.causal(heads=a.heads) is not None and a.short_convolution % 2 == 0:
+        rule = (
+            f"'{a.mask.text}' looks ahead, so that the places lie around each, and {a.short_convolution} have no middle"
+        )
+        yield Fault(("short_convolution",), rule, f"write {a.short_convolution + 1}, or a causal mask")
 
 
 def _output(a: AnyAttention) -> Iterator[Fault]:
