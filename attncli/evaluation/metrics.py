@@ -14,6 +14,8 @@ METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }
+ASKED: dict[str, tuple[str, ...]] = {"seq2seq": ("rouge", "rouge_1", "rouge_2")}
+"""Computed where they are named, and not otherwise."""
 SPANS_ONLY = "span_f1"
 
 
@@ -25,7 +27,8 @@ def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool, by: str) ->
     Raises:
         InputError: there is no such metric for this task.
     """
-    known = tuple(name for name in METRICS[task] if spans or name != SPANS_ONLY)
+    own = tuple(name for name in METRICS[task] if spans or name != SPANS_ONLY)
+    known = own + ASKED.get(task, ())
     for name in wanted:
         if name not in known:
             near = get_close_matches(name, known, 1)
@@ -34,4 +37,4 @@ def chosen_metrics(task: str, wanted: Sequence[str], *, spans: bool, by: str) ->
                 help="write task.scheme: bio" if name == SPANS_ONLY and task == "tagging"
                 else f"its metrics are {', '.join(known)}",
             )  # fmt: skip
-    return tuple(wanted) or known
+    return tuple(wanted) or own

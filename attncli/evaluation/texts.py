@@ -54,6 +54,24 @@ def corpus_scores(
     return scores, signatures
 
 
+def rouge(texts: Sequence[str], references: Sequence[str]) -> dict[str, float]:
+    """F1 of the longest common subsequence (`rouge`), of words and of pairs of words, in the mean over the rows.
+
+    Lin 2004, ROUGE: a package for automatic evaluation of summaries; by torchmetrics, which lowers the case and keeps
+    letters and digits, without stemming. In a Chinese text each character is a word.
+    """
+    from torchmetrics.functional.text import rouge_score
+
+    def words(text: str) -> list[str]:
+        spaced = "".join(f" {c} " if _is_han(c) else c for c in text.lower())
+        return "".join(c if c.isalnum() else " " for c in spaced).split()
+
+    keys = ("rougeL", "rouge1", "rouge2")
+    found = rouge_score(list(texts), list(references), rouge_keys=keys, normalizer=lambda text: text, tokenizer=words)
+    names = zip(("rouge", "rouge_1", "rouge_2"), keys, strict=True)
+    return {name: 100 * float(found[f"{key}_fmeasure"]) for name, key in names}
+
+
 def sentence_chrf(texts: Sequence[str], references: Sequence[str]) -> list[float]:
     """chrF of each row, by which rows are ranked."""
     from sacrebleu.metrics.chrf import CHRF

@@ -14,7 +14,7 @@ import torch
 
 from attncli.evaluation.reading import Read, Scoring, Sums, by_length
 from attncli.evaluation.report import Report
-from attncli.evaluation.texts import Written, corpus_scores, groups_by_first_word, sentence_chrf, worst_and_best
+from attncli.evaluation.texts import Written, corpus_scores, groups_by_first_word, rouge, sentence_chrf, worst_and_best
 from attncli.evaluation.windows import windows
 from attncli.spec.seeds import mix
 from attncli.streams import IGNORE, Batch, stream
@@ -31,6 +31,9 @@ Decode = Callable[[Batch, int], Sequence[Sequence[Text]]]
 """(sources, longest) -> the texts of at most `longest` tokens for each row, best first."""
 
 
+ROUGE = ("rouge", "rouge_1", "rouge_2")
+
+
 def score_translations(scoring: Scoring, decode: Decode) -> Report:
     """seq2seq: what is written against the references, and what is predicted when the references are given.
 
@@ -45,7 +48,7 @@ def score_translations(scoring: Scoring, decode: Decode) -> Report:
             batch = scoring.move(scoring.codec.collate([window[index].example for index in group]))
             if scoring.wants("perplexity", "token_accuracy"):
                 scoring.sums.add(scoring.model.losses(batch))
-            if scoring.wants("bleu", "chrf", "exact_match"):
+            if scoring.wants("bleu", "chrf", "exact_match", *ROUGE):
                 for index, found in zip(group, decode({"source": batch["source"]}, longest), strict=True):
                     texts[index] = _written(scoring, window[index], found[0].tokens)
         written += [text for text in texts if text is not None]
@@ -55,6 +58,7 @@ def score_translations(scoring: Scoring, decode: Decode) -> Report:
         lowercase = bool(getattr(scoring.run.tokenizer_of("target"), "lowercase", False))
         pairs = [row.text for row in written], [row.reference for row in written]
         scores, signatures = corpus_scores(*pairs, lowercase=lowercase)
+        metrics |= rouge(*pairs) if scoring.wants(*ROUGE) else {}
         metrics |= {"exact_match": sum(row.exact for row in written) / len(written), **scores}
         ranks = sentence_chrf(*pairs)
         written = [row._replace(chrf=rank) for row, rank in zip(written, ranks, strict=True)]

@@ -213,4 +213,7 @@ METRICS: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "macro_f1"),
     "tagging": ("accuracy", "span_f1", "macro_f1"),
 }
-"""What each task can be scored by; span_f1 only where tags have the scheme bio."""
+"""What each task is scored by; span_f1 only where tags have the scheme bio."""
+
+ASKED: dict[str, tuple[str, ...]] = {"seq2seq": ("rouge", "rouge_1", "rouge_2")}
+"""What it can be scored by besides, where evaluate.metrics names it."""

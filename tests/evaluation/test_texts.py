@@ -1,5 +1,7 @@
 """Scores of written texts."""
 
+from collections import Counter
+
 import pytest
 import sacrebleu
 
@@ -9,6 +11,7 @@ from attncli.evaluation.texts import (
     corpus_scores,
     groups_by_first_word,
     han_share,
+    rouge,
     sentence_chrf,
     worst_and_best,
 )
@@ -75,3 +78,28 @@ def test_the_worst_are_not_exact_and_no_row_comes_twice() -> None:
     ]  # fmt: skip
     assert [(rank, row.chrf) for rank, row in worst_and_best(rows[:3], 2)] == [("worst", 4), ("worst", 7), ("best", 0)]
     assert [rank for rank, _ in worst_and_best(rows[:1])] == ["best"]
+
+
+def f1(text: list[str], reference: list[str], size: int) -> float:
+    """ROUGE-N of one row, counted by hand; size 0: of the longest common subsequence, by its recursion."""
+    if size == 0:
+        table = [[0] * (len(reference) + 1) for _ in range(len(text) + 1)]
+        for i, one in enumerate(text, 1):
+            for j, other in enumerate(reference, 1):
+                table[i][j] = table[i - 1][j - 1] + 1 if one == other else max(table[i - 1][j], table[i][j - 1])
+        common, of_text, of_reference = table[-1][-1], len(text), len(reference)
+    else:
+        grams = [Counter(zip(*(words[shift:] for shift in range(size)), strict=False)) for words in (text, reference)]
+        common, of_text, of_reference = (grams[0] & grams[1]).total(), grams[0].total(), grams[1].total()
+    return 200 * common / (of_text + of_reference) if common else 0.0
+
+
+def test_rouge_is_the_mean_f1_of_its_rows() -> None:
+    texts = ["The cat sat on the mat, it did.", "nothing alike", "一只猫 sits"]
+    references = ["the cat IS on the mat", "all other words", "一只狗 sits here"]
+    split = [["the", "cat", "sat", "on", "the", "mat", "it", "did"], ["nothing", "alike"], ["一", "只", "猫", "sits"]]
+    whole = [["the", "cat", "is", "on", "the", "mat"], ["all", "other", "words"], ["一", "只", "狗", "sits", "here"]]
+    found = rouge(texts, references)
+    for name, size in (("rouge", 0), ("rouge_1", 1), ("rouge_2", 2)):
+        expected = sum(f1(*pair, size) for pair in zip(split, whole, strict=True)) / 3
+        assert found[name] == pytest.approx(expected, rel=1e-5), name

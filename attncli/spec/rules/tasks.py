@@ -16,6 +16,7 @@ from attncli.spec.rules.stacks import reads
 from attncli.spec.scores import Location, Synthesizer
 from attncli.spec.stacks import Transformer
 from attncli.spec.tasks import (
+    ASKED,
     FIELDS,
     METRICS,
     REWRITING,
@@ -230,6 +231,7 @@ def on_evaluation(task: Task, evaluate: Evaluate, train: Train | None, model: Mo
     """The task, its metrics and its decoding."""
     spans = isinstance(task, Tagging) and task.scheme == "bio"
     valid = [name for name in METRICS[task.kind] if spans or name != "span_f1"]
+    valid += ASKED.get(task.kind, ())
     for index, name in enumerate(evaluate.metrics):
         if name not in valid:
             near = nearest(name, valid)
