@@ -293,6 +293,18 @@ BETWEEN = {
 }
 """Layers that hand keys or values to later ones."""
 
+SECOND = {
+    "one row": "{second_projections: q == 2}",
+    "every third": "{second_projections: q % 3 == 1, gate: sigmoid, sink: learned, talking_heads: both, "
+    "v_norm: {kind: rms_norm, epsilon: 1.0e-3}, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}}",
+    "some maps": "{second_projections: q != 2, projections: [query, key], kv_heads: 4, d_head: 6, score: general}",
+    "forgetting": "{second_projections: q > 1 | q == 0, position: forgetting, mask: causal}",
+    "differential": "{kind: differential, heads: 2, second_projections: q < 2, bias: [query]}",
+    "spans": "{second_projections: q >= 3, span: {kind: adaptive, maximum: 3, ramp: 2, loss: 0.01}}",
+    "values of keys": "{second_projections: q % 2 == 0, kv_heads: 1, values: keys}",
+}
+"""Rows with projections of their own, in both self-attentions of a model."""
+
 ABSOLUTE = {
     "none": "none",
     "sinusoidal": "{kind: sinusoidal, layout: interleaved}",

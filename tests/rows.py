@@ -144,6 +144,7 @@ ROWS = (
     Row("E", "Retention", "Sun 2023", "attention: {kind: retention}", "tests/nn/test_running.py"),
     Row("E", "Delta rule", "Schlag 2021; Yang 2024", "attention: {kind: delta}", "tests/nn/test_delta.py"),
     Row("E", "Gated delta rule", "Yang 2024", "attention: {kind: gated_delta, qk_heads: 2}", "tests/nn/test_delta.py"),
+    Row("E", "Global rows with projections of their own", "Beltagy 2020", "attention: {mask: window(around=4) | global(2), second_projections: q < 2}", "tests/nn/test_second.py", "encoder"),
     Row("E", "Differential", "Ye 2024", "attention: {kind: differential, heads: 2}", "tests/nn/test_differential.py"),
     Row("E", "Output gate", "Qiu 2025", "attention: {gate: sigmoid}"),
     Row("E", "Scale or gate a head", "Shleifer 2021; Bondarenko 2023", "attention: {head_scale: learned}"),

@@ -167,6 +167,7 @@ def cancels(model: Model, name: str) -> bool:
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
         if own is None:
             continue
+        own = own.removeprefix("second.")  # maps of rows of their own, under the same score
         if own in ("score.log_temperature", "score.factor") and isinstance(attention.normalizer, Sum):
             return attention.normalizer.activation != "softplus"  # a factor of every score leaves with the sum
         if attention.normalizer.shifts == "none":

@@ -58,7 +58,9 @@ def ends_of(model: Model) -> dict[str, Ends]:
             for layer in stack.each_layer():
                 for child, branch in layer.branches():
                     if isinstance(branch.body, Attention):
-                        found[branch.body.address] = _ends(model, name, layer.sources.get(child), branch.body)
+                        for each in (branch.body, getattr(branch.body, "second", None)):
+                            if each is not None:
+                                found[each.address] = _ends(model, name, layer.sources.get(child), each)
         elif (attention := getattr(stack, "attention", None)) is not None:
             found[attention.address] = _ends(model, name, next(iter(stack.sources()), None), attention)
     for address in model.attentions():

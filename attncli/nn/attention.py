@@ -9,7 +9,7 @@ the steps is fixed, and said in attncli/spec/attention.py. `ask` and `read` hold
 those from the score to the weights, `attend` the rest; steps.py has the small ones.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,7 @@ class Asked(NamedTuple):
     states: Tensor | None = None  # (b q d_query), where the output map reads them
     demand: Tensor | None = None  # (b h q ·), what the position makes of the states
     indexed: Asking | None = None
+    second: Any = None  # what second projections ask
 
 
 class Attention(Served):
@@ -130,6 +131,10 @@ class Attention(Served):
         keeps_tokens = type(self).cache is Attention.cache
         keeps_tokens &= self.short is None
         return keeps_tokens and self.position.pairs and not joins and self.mask.names <= {"q", "k", "h"}
+
+    def stand(self, address: str, mask: Mask) -> None:
+        """Take the place in a model from which it is known, and the mask as it is there."""
+        self.address, self.mask = address, mask
 
     def cache(self, capacity: int) -> KeyValue:
         """Room for what `read` gives of `capacity` tokens."""
@@ -249,13 +254,21 @@ def build_attention(
 
     `position` is given where a stack shares one table among its layers; `depth` counts the layers before it.
     """
+    widths = {"d_query": d_query, "d_memory": d_memory, "d_output": d_output}
+    return Attention(mask=attention.mask, **parts_of(attention, **widths, position=position, depth=depth))
+
+
+def parts_of(
+    attention: spec.MultiHead, *, d_query: int, d_memory: int, d_output: int, position: Relative | None, depth: int
+) -> dict[str, Any]:
+    """What an attention is made of, but for its mask."""
     heads, kv_heads, projections = attention.heads, attention.kv_heads, attention.projections
     maps, key_heads = heads * attention.maps_a_head, kv_heads * attention.maps_a_head
     ask = attention.d_head if attention.maps("query") else d_query // maps
     read = attention.d_head if attention.maps("key") else d_memory // key_heads
     value = attention.d_value if attention.maps("value") else d_memory // kv_heads
     position = position or build_position(attention, d_model=d_query)
-    return Attention(
+    return dict(  # noqa: C408 (the keys of a call)
         d_query=d_query, d_memory=d_memory, d_output=d_output, heads=heads, kv_heads=kv_heads,
         maps_a_head=attention.maps_a_head, d_head=attention.d_head, d_key=read * position.widens, d_value=value,
         projections=projections, bias=attention.bias,
@@ -265,7 +278,7 @@ def build_attention(
         value_residual=ValueResidual() if attention.value_residual == "first" else None,
         persistent=build_persistent(attention, d_key=read, d_value=value),
         score=build_score(attention.score, heads=maps, d_query=ask, d_key=read, d_value=value),
-        position=position, mask=attention.mask,
+        position=position,
         weighing=build_weighing(attention, depth=depth),
         span=build_predicted(attention.span, heads=heads, width=ask),
         key_dropout=build_key_dropout(attention),

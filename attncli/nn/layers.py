@@ -20,6 +20,7 @@ from attncli.nn.placing import place_of
 from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
 from attncli.nn.retention import build_retention
+from attncli.nn.second import build_second
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
@@ -272,10 +273,11 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
         if isinstance(part, ATTENTIONS) and child == "attention" and around.leads:
             part = part.model_copy(update={"value_residual": "none"})
         body = _build_body(part, around)
-        if isinstance(body, (Attention, Experts)):
-            body.address = f"{around.address}.{each.address}"
+        address = f"{around.address}.{each.address}"
+        if isinstance(body, Experts):
+            body.address = address
         if isinstance(body, Attention) and isinstance(part, ATTENTIONS):
-            body.mask = part.mask.of_layer(around.index)
+            body.stand(address, part.mask.of_layer(around.index))
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
     return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 
@@ -319,6 +321,11 @@ def _build_body(part: AnyAttention | FeedforwardSpec, around: Around) -> Body:
     position = shared_relative(part.position, place=place_of(part, d_model=d_model), shared=around.shared)
     if isinstance(part, Latent):
         return build_latent(part, d_query=d_model, d_memory=memory, d_output=d_model, position=position)
+    if part.second_projections is not None:
+        return build_second(
+            part, part.second_projections, d_query=d_model, d_memory=memory, d_output=d_model, position=position,
+            depth=around.index,
+        )  # fmt: skip
     return build_attention(
         part, d_query=d_model, d_memory=memory, d_output=d_model, position=position, depth=around.index
     )

@@ -158,6 +158,13 @@ def _attention_work(
     maps = pairs.queries * d_query * heads * each * ask * ("query" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
+    if part.second_projections is not None:
+        keys = pairs.dense // heads
+        chosen = sum(bool(part.second_projections.allows(q, 0)) for q in range(keys - pairs.queries, keys))
+        maps += chosen * d_query * heads * each * ask * ("query" in projections)
+        maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
+        maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
+        pairs = replace(pairs, dense=pairs.dense + pairs.dense * chosen // pairs.queries)
     doubled = 2 * (heads * value + d_query) if part.output == "attention_on_attention" else heads * value
     maps += pairs.queries * doubled * d_output * ("output" in projections)
     a_query, a_key, a_pair = _score(part.score, ask, read * widens(part), value)

@@ -81,6 +81,9 @@ class MultiHead(Spec):
         Maps, BeforeValidator(_read_projections), PlainSerializer(_write_bias), _BIASED, Derived("the stack's")
     ]
     """Which of those maps add a bias; `true` is each of them."""
+    second_projections: Annotated[MaskField | None, Absent] = None
+    """Rows, by an expression of q, that ask, and read all keys and values, by maps of their own: q < 1 beside the mask
+    global(1). Beltagy et al. 2020, arXiv:2004.05150, section 3.1."""
     kv_from: Annotated[Text | None, Absent] = None
     """Reads the keys and values of the nearest earlier layer of that name, and has no maps for them. Brandon et al.
     2024, arXiv:2405.12981; one name with many readers is YOCO, Sun et al. 2024, arXiv:2405.05254."""

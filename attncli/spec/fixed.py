@@ -17,6 +17,7 @@ class Fixed(Spec):
 
     maps_a_head: ClassVar[int] = 1
     projections: ClassVar[Maps] = PROJECTIONS
+    second_projections: ClassVar[None] = None
     kv_from: ClassVar[None] = None
     values: ClassVar[Literal["own"]] = "own"
     qk_norm: ClassVar[NoNorm] = NoNorm()

@@ -55,6 +55,7 @@ def test_a_beam_is_stitched_to_what_a_replay_shows(name: str) -> None:
 
 
 KINDS = catalogue.KINDS | catalogue.LATENTS | catalogue.RUNNING
+KINDS |= {"second": "{heads: 2, second_projections: q % 2 == 1}"}
 KINDS = {name: kind for name, kind in KINDS.items() if "no maps" not in name}  # heads of 3, which nothing turns
 
 

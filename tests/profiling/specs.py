@@ -30,6 +30,7 @@ TRANSFORMERS = {
     "general": transformer("heads: 4, score: general"),
     "biased_dot": transformer("heads: 4, score: biased_dot"),
     "cosine": transformer("heads: 2, score: cosine"),
+    "second": transformer("heads: 4, kv_heads: 2, second_projections: q % 2 == 0"),
     "no_maps": transformer("heads: 4, projections: [value, output], score: general"),
     "talking_gated": transformer("heads: 4, kv_heads: 2, talking_heads: both, gate: sigmoid, sink: learned"),
     "talking_gated_heads": transformer("heads: 4, talking_heads: after, gate: sigmoid_per_head, qk_norm: rms_norm"),

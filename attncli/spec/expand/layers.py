@@ -16,8 +16,8 @@ DOWN = ("order", *HANDED, *BODIES)
 """Keys of a stack that every layer of it starts from."""
 GATED = tuple(kind_of(record) for record in GATED_KINDS)
 OWN = (
-    "mask", "position", "selective", "select", "span", "key_dropout", "persistent", "kv_from", "short_convolution",
-    "value_residual", "norm", "norm_place", "residual",
+    "mask", "position", "selective", "select", "span", "key_dropout", "persistent", "second_projections", "kv_from",
+    "short_convolution", "value_residual", "norm", "norm_place", "residual",
 )  # fmt: skip
 """Keys of a layer's attention that its cross_attention does not start from."""
 MOST_LAYERS = 10_000

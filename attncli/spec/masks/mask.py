@@ -16,7 +16,7 @@ from attncli.spec.masks.picture import draw
 from attncli.spec.masks.predicates import Causal, Predicate, Prefix, Same
 from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
 from attncli.spec.masks.rows import Rows
-from attncli.spec.masks.tree import And, ByHead, Index, Integer, Name, Number, Pair, Sample, Seen, Token, Truth
+from attncli.spec.masks.tree import And, ByHead, Index, Integer, Name, Not, Number, Pair, Sample, Seen, Token, Truth
 from attncli.spec.masks.words import MaskError
 
 NOTHING: Mapping[str, Index] = {}
@@ -163,6 +163,11 @@ class Mask:
             return Mask(Causal())
         parts = self.tree.parts if isinstance(self.tree, And) else (self.tree,)
         return Mask(And((Causal(), *parts)))
+
+    def of_rows(self, rows: "Mask", *, chosen: bool) -> "Mask":
+        """This mask in the rows that another one chooses, or in all others; the rest see nothing."""
+        parts = self.tree.parts if isinstance(self.tree, And) else (self.tree,)
+        return Mask(And((*parts, rows.tree if chosen else Not(rows.tree))))
 
     def _form(self, head: int) -> Any:
         return form_of(at_head(self.tree, head))

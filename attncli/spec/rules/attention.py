@@ -9,7 +9,7 @@ from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Queries
 from attncli.spec.positions import NoPosition
 from attncli.spec.recurrent import Recurrent
-from attncli.spec.rules import kernels, positions, sequential, steps
+from attncli.spec.rules import kernels, positions, second, sequential, steps
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import (
     BiasedDot,
@@ -41,6 +41,7 @@ def faults(site: Site, *, writes: bool, prompt: bool) -> Iterator[Fault]:
     yield from sequential.faults(site)
     yield from _span(site)
     yield from steps.faults(site)
+    yield from second.faults(site)
     if site.source is not None:
         yield from _cross(site)
     causal = writes and site.source is None

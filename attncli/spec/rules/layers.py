@@ -9,7 +9,7 @@ from attncli.spec.running import Running
 from attncli.spec.stacks import Transformer
 from attncli.spec.words import listed, nearest
 
-ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position", "values")
+ALIKE = ("kind", "kv_heads", "d_head", "d_value", "position", "values", "second_projections")
 """What both sides of kv_from must have in common."""
 
 

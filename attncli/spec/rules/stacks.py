@@ -136,6 +136,9 @@ def _attending(at: Where, stack: Recurrent, source: Stack | None, *, writes: boo
     if cross.kv_from is not None or cross.value_residual != "none":
         key = "value_residual" if cross.kv_from is None else "kv_from"
         yield Fault((*at, "cross_attention", key), "a recurrent decoder has no other attention", f"leave {key} out")
+    if cross.second_projections is not None:
+        rule = "rows are chosen to read their own text otherwise, and a recurrent decoder reads another"
+        yield Fault((*at, "cross_attention", "second_projections"), rule, "leave second_projections out")
     if source is None:
         return
     if isinstance(stack.bridge, CopyBridge):
