@@ -101,6 +101,8 @@ def test_no_other_row_is_computed_by_the_second_projections(monkeypatch):
         ("second_projections=q < 0", "no row of 32 is chosen"),
         ("persistent=2", "a persistent key is one of the first maps"),
         ("selective=first_head", "tokens mark earlier ones by scores of one pair"),
+        ("short_convolution=3", "mixes a row with those beside it"),
+        ("select={kind: indexer, keys: 2}", "an indexer learns from the weights of one pair"),
         ("projections=none", "none that a row could have of its own"),
     ],
 )

@@ -46,6 +46,13 @@ def _beside(site: Site) -> Iterator[tuple[str, str]]:
         yield f"the keys are those of '{a.kv_from}', made by one pair of maps", "leave kv_from out"
     if a.persistent:
         yield "a persistent key is one of the first maps, and these rows compare keys of others", "leave persistent out"
+    if getattr(a, "short_convolution", None) is not None:
+        yield (
+            "a short convolution mixes a row with those beside it, which have other maps",
+            "leave short_convolution out",
+        )
+    if a.select.kind == "indexer":
+        yield "an indexer learns from the weights of one pair of maps", "write another select, or leave it out"
     if a.selective != "none":
         yield "tokens mark earlier ones by scores of one pair of maps", "leave selective out"
     if a.normalizer.kind == "queries":
