@@ -1,5 +1,6 @@
 """attncli inspect."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from attncli.cli import options
 if TYPE_CHECKING:
     from attncli.data.rows import Row
     from attncli.decoding import Hypothesis
+    from attncli.maps.claims import Verdict
     from attncli.maps.export import Format
     from attncli.maps.record import Maps, Sample
     from attncli.maps.samples import Inspector
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 @click.option("--queries", metavar="A:B", help="Keep whole rows of these queries alone: 0:128.")
 @click.option("--rows", "rows_path", type=click.Path(path_type=Path), metavar="PATH",
               help="Write whole rows there, whatever their size: a folder, FILE.h5 or FILE.zarr.")  # fmt: skip
+@click.option("--roles", "with_roles", is_flag=True, help="Name what each head does: previous, induction, monotonic, …")
+@click.option("--assert", "claims", multiple=True, metavar="CLAIMS",
+              help="Exit with 3 unless they hold: 'no_leak; role(decoder.2.cross, monotonic) > 0.8'.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
 @click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
               help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
@@ -49,7 +54,7 @@ def inspect(
     run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
     n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
     device: str, threads: int | None, as_json: bool, budget: str, heads: str | None, queries: str | None,
-    rows_path: Path | None,
+    rows_path: Path | None, with_roles: bool, claims: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
 
@@ -62,10 +67,12 @@ def inspect(
     """
     from attncli.cli.terminal import refuse_unwritable
     from attncli.maps.asked import decoding_of, rows_of
+    from attncli.maps.claims import judge, read_claims
     from attncli.maps.export import certify, check_folder, export
     from attncli.maps.record import Maps
 
     wanted = _formats(formats)
+    claimed = [claim for text in claims for claim in read_claims(text)]
     if out is not None:
         check_folder(out, force=force)
         refuse_unwritable("--out", out)
@@ -76,10 +83,13 @@ def inspect(
     taken = [sample for place, row in rows for sample in _take(inspector, row, how, place)]
     maps = Maps(tuple(taken), about)
     written = [] if out is None else export(maps, out, wanted, force=force)
-    _tell(maps, out, written, plan, as_json=as_json)
+    verdicts = judge(maps, claimed)
+    _tell(maps, out, written, plan, verdicts, as_json=as_json, with_roles=with_roles)
     if plan.store is not None:
         plan.store.close()
     certify(maps)
+    if not all(verdict.holds for verdict in verdicts):
+        raise SystemExit(3)
 
 
 def _formats(text: str) -> "list[Format]":
@@ -158,16 +168,26 @@ def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str
     return inspector.generated(row, search, name=name, place=place)
 
 
-def _tell(maps: "Maps", out: Path | None, written: list[Path], plan: "Plan", *, as_json: bool) -> None:
+def _tell(
+    maps: "Maps", out: Path | None, written: list[Path], plan: "Plan", verdicts: "list[Verdict]", *, as_json: bool,
+    with_roles: bool,
+) -> None:  # fmt: skip
     """What was found and where it lies."""
     from attncli.cli.terminal import print_json, results
     from attncli.maps.formats import describe
-    from attncli.maps.terminal import show
+    from attncli.maps.roles import leading, roles
+    from attncli.maps.terminal import show, show_roles, show_verdicts
 
+    found = roles(maps) if with_roles else []
     if as_json:
-        print_json(describe(maps) | {"files": [str(path) for path in written]})
+        more = {"roles": [asdict(role) | {"held": role.held} for role in found]} if with_roles else {}
+        claims = {"claims": [{"claim": one.claim.text, "holds": one.holds, "found": one.found} for one in verdicts]}
+        print_json(describe(maps) | more | (claims if verdicts else {}) | {"files": [str(path) for path in written]})
         return
     console = results()
+    if with_roles:
+        show_roles(leading(found), maps, console)
+    show_verdicts(verdicts, console)
     if plan.store is not None:
         console.print(f"whole rows in {plan.store.path}")
     if reduced := [name for name, _, one in maps.items() if one.weights is None and one.rows_kept is None]:

@@ -4,14 +4,18 @@ With colour, cells are viridis on a scale from 0 to 1; without, they are shades.
 squeezed.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from rich.cells import cell_len
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from attncli.maps.claims import Verdict
 from attncli.maps.labels import label, visible
 from attncli.maps.record import AttentionMap, Maps, Weights
+from attncli.maps.roles import Role
 from attncli.maps.statistics import most_telling
 
 SHADES = " ·░▒▓█"
@@ -36,6 +40,24 @@ def show(maps: Maps, console: Console) -> None:
     for line in maps.missing():
         console.print(Text(line))
     console.print(f"max|rows - 1| {maps.row_sum_error:.1e}, max|map V - output| {maps.output_error:.1e}")
+
+
+def show_roles(named: Sequence[Role], maps: Maps, console: Console) -> None:
+    """The heads that have a role, with the share of their mass that tells so and its interval."""
+    heads = sum({one.address: one.heads for _, _, one in maps.items()}.values())
+    count = len(maps.samples)
+    console.print(f"{len(named)} of {heads} heads have a role, on {count} {'text' if count == 1 else 'texts'}")
+    wide = max((len(role.address) for role in named), default=0)
+    for role in named:
+        shown = f"{role.address:{wide}}  head {role.head}  {role.name:10} {role.score:.2f}"
+        console.print(Text(f"{shown} [{role.low:.2f}, {role.high:.2f}], chance {role.chance:.2f}"))
+
+
+def show_verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Each claim, whether it holds, and the number that decided."""
+    for one in verdicts:
+        word = Text("holds", style="green") if one.holds else Text("fails", style="bold red")
+        console.print(Text.assemble(word, f"  {one.claim.text}: {one.found}"))
 
 
 def heat_map(attention: AttentionMap, head: int, *, width: int, colour: bool) -> Text:

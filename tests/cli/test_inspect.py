@@ -184,3 +184,24 @@ def test_what_cannot_be_kept_is_refused_with_its_place(run: Path, words: tuple[s
     done = inspect(run, "--text", "abc", "--target", "好", *words)
     assert done.exit_code == 2
     assert message in done.stderr.replace("\n", " ")
+
+
+def test_claims_decide_the_exit_code(run: Path) -> None:
+    words = ("--text", "abc", "--target", "你好")
+    good = inspect(run, *words, "--assert", "no_leak; certified", "--assert", "entropy(decoder) >= 0")
+    assert good.exit_code == 0, good.output
+    assert good.stdout.count("holds  ") == 3
+    bad = inspect(run, *words, "--assert", "no_leak; peak(*) > 1.5")
+    assert bad.exit_code == 3
+    assert "fails  peak(*) > 1.5: " in bad.stdout
+    wrong = inspect(run, *words, "--assert", "no_leaks")
+    assert wrong.exit_code == 2
+    data = json.loads(inspect(run, *words, "--json", "--roles", "--assert", "no_leak").stdout)
+    assert data["claims"] == [{"claim": "no_leak", "holds": True, "found": data["claims"][0]["found"]}]
+    assert {"address", "head", "name", "score", "low", "high", "chance", "held"} <= data["roles"][0].keys()
+
+
+def test_roles_are_named_in_the_terminal(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--text", "cab", "--roles")
+    assert done.exit_code == 0, done.output
+    assert re.match(r"\d+ of 6 heads have a role, on 2 texts", done.stdout)
