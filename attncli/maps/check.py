@@ -97,8 +97,8 @@ def dtype_of(record: Record) -> str:
 @torch.no_grad()
 def check(record: Record, align: Align = lambda keys: keys, *, block: int = BLOCK) -> Iterator[Checked]:
     """The rows of a record from the first to the last; never more than about `block` weights at a time."""
-    if record.weights is None and record.lse is None and record.attention.normalizer.joins_queries:
-        record = record._replace(weights=record.attention.weights(record))  # no row can be made alone
+    if record.attention.weighing.joins_queries:  # no row can be made alone
+        record = _joined(record)
     queries, maps = record.output.shape[2], record.query.shape[1]
     value = record.value.cpu().double()
     step = max(1, block // max(1, len(record.query) * maps * record.key.shape[2]))
@@ -207,13 +207,24 @@ def design_of(record: Record) -> str:
     return why if record.attention.span is None else "its span takes a share"
 
 
+def _joined(record: Record) -> Record:
+    """A record with what can only be made of all its queries at once."""
+    with torch.autocast(record.query.device.type, enabled=False):
+        if record.weights is None and record.lse is None:
+            record = record._replace(weights=record.attention.weights(record))
+        if record.attention.normalizer.row_sum == "any":
+            again: Tensor = record.attention.weights(record, dtype=record.query.dtype)
+            record = record._replace(total=again.double().sum(-1))
+    return record
+
+
 def _due(part: Record, total: Tensor) -> Tensor:
     """(b h r): what each row of weights must sum to.
 
     Where the normalizer promises no sum, it is what the reference makes of what the kernel read, in the same dtype:
     wider scores would have other last places, which half types would show in the sum.
     """
-    if part.attention.normalizer.row_sum == "any":
+    if part.attention.normalizer.row_sum == "any" and not part.attention.weighing.joins_queries:
         again: Tensor = part.attention.weights(part, dtype=part.query.dtype)
         return again.cpu().double().sum(-1)
     return torch.ones_like(total) if part.total is None else part.total.cpu().double()

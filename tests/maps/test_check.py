@@ -16,7 +16,7 @@ from attncli.streams import stream
 from tests.nn import models
 
 B, H, Q, K, E = 2, 3, 4, 5, 6
-PLAIN = SimpleNamespace(difference=None, sink=None)
+PLAIN = SimpleNamespace(joins_queries=False, difference=None, sink=None)
 
 
 def joining(visible: torch.Tensor | None) -> Held:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from attncli.maps.check import check
 from attncli.nn.cache import KeyValue
 from attncli.nn.selective import Marks, Selective
 from attncli.nn.view import Record, view_of_self
@@ -77,6 +78,24 @@ def test_what_later_tokens_marked_is_taken_back_with_them(cut):
         torch.testing.assert_close(
             found, module(joined, joined, view_of_self(stream([[1] * 6] * 2, pad=0)))[:, cut:], rtol=1e-11, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("normalizer", ["softmax", "sigmoid"])
+def test_maps_are_proved_in_blocks_of_queries_too(normalizer):
+    """What a row has lost is known of the rows before it, which another block may hold."""
+    module, records = attention(mask="causal", heads=HEADS, normalizer=normalizer, steps="{selective: first_head}"), []
+    x = torch.randn(2, 8, 12, dtype=torch.float64)
+    with torch.no_grad():
+        module(x, x, view_of_self(stream([[1] * 8] * 2, pad=0), records.append))
+    parts = list(check(records[0], block=2 * 3 * 8 * 3))
+    assert [part.first for part in parts] == [0, 3, 6]
+    whole = module.weights(records[0], dtype=torch.float64)
+    for part in parts:
+        assert float(part.measures.row_error.max()) < 1e-12
+        assert float(part.measures.output_error.max()) < 1e-12
+        rows = slice(part.first, part.first + part.weights.shape[2])
+        keys = slice(part.start, part.start + part.weights.shape[3])
+        torch.testing.assert_close(part.weights.double(), whole[:, :, rows, keys])
 
 
 def _written(module, cache, x, start, end, size):
