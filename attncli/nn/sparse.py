@@ -185,15 +185,15 @@ class Budget(Normalizer):
             return whole if visible is None else whole.masked_fill(~visible, 0.0)
         seen = torch.ones_like(logits, dtype=torch.bool) if visible is None else visible.expand_as(logits)
         scores = logits.masked_fill(~seen, torch.finfo(logits.dtype).min)
-        # tau lies less than 1 below the last score that the budget would pay for whole: there is no rounding near 0
+        # tau lies at most 1 below the last score that the budget could pay for whole, and near 0 there is no rounding.
+        # Where a row sees fewer, that is a hidden one, which all others are far above.
         last = scores.detach().topk(self.keys, -1).values[..., -1:]
         scores = torch.where(seen, scores - last, -2.0)
         full, part = _paid(scores.detach(), self.keys)
         left, number = self.keys - full.sum(-1, keepdim=True), part.sum(-1, keepdim=True).clamp(min=1).to(scores.dtype)
         mean = scores.masked_fill(~part, 0.0).sum(-1, keepdim=True) / number
         weights = torch.where(part, (scores - mean + left / number).clamp(0, 1), full.to(scores.dtype))
-        few = seen.sum(-1, keepdim=True) <= self.keys
-        return torch.where(few, torch.ones_like(weights), weights).masked_fill(~seen, 0.0)
+        return weights.masked_fill(~seen, 0.0)
 
 
 def _paid(scores: Tensor, keys: int) -> tuple[Tensor, Tensor]:
