@@ -1,7 +1,7 @@
 """What a step of a recurrent decoder gives to the head: context c, state s and token x to features (… d).
 
 The kinds are those of `readout` in attncli/spec/recurrent.py; `state` needs no module. Each works on one
-step (b d) or on all at once (b n d).
+step (b d) or on all at once (b n d), through `linear`: x, W, b to x W' + b.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 SQUASH: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "none": lambda x: x}
 
 
@@ -32,10 +33,10 @@ class DenseReadout(nn.Module):
         self.gate = nn.Linear(d_token + d_state + d_context, d_hidden) if gate != "none" else None
         self.activation = SQUASH[activation]
 
-    def forward(self, context: Tensor | None, state: Tensor, token: Tensor) -> Tensor:
+    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
         joined = state if context is None else torch.cat((context, state), -1)
         if self.gate is None or context is None:
-            return self.activation(self.map(joined))
+            return self.activation(linear(joined, self.map.weight, self.map.bias))
         gate = self.gate(torch.cat((token, state, context), -1)).sigmoid()
         source = F.linear(context, self.map.weight[:, : self.d_context])
         target = F.linear(state, self.map.weight[:, self.d_context :])
@@ -57,9 +58,9 @@ class MaxoutReadout(nn.Module):
         self.pieces = pieces
         self.reads_previous = previous
 
-    def forward(self, context: Tensor | None, state: Tensor, token: Tensor) -> Tensor:
+    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
         parts = (state, token) if context is None else (context, state, token)
-        mapped: Tensor = self.map(torch.cat(parts, -1))
+        mapped = linear(torch.cat(parts, -1), self.map.weight, self.map.bias)
         return mapped.view(*mapped.shape[:-1], -1, self.pieces).amax(-1)
 
 

@@ -11,16 +11,18 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from attncli.nn.attention import Attention, Projected
 from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
-from attncli.nn.cells import Hidden, Layered, one_step
+from attncli.nn.cells import Hidden, Layered, one_step, weights_of
 from attncli.nn.dropout import drop
 from attncli.nn.following import begin, follow, sequential
 from attncli.nn.inputs import Tokens
 from attncli.nn.layers import Copying, Memory, States
-from attncli.nn.readouts import SQUASH, Readout
+from attncli.nn.looping import Cells, Loop, loops
+from attncli.nn.readouts import SQUASH, Linear, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
 from attncli.nn.serving import Trail
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
@@ -40,7 +42,9 @@ class _Made(NamedTuple):
     """What one step of a decoder gives."""
 
     step: Step
-    readout: Tensor  # (b d)
+    context: Tensor | None  # (b d)
+    read: Tensor  # (b d): the state that a readout reads
+    word: Tensor  # (b d)
     decides: Tensor | None  # (b d): what a pointer-generator decides by
     weights: Tensor | None  # (b 1 k)
     cost: Tensor | None  # (b)
@@ -109,7 +113,7 @@ class Decoder(nn.Module):
             copying = None
             if context is not None and weights is not None and read is not None:
                 copying = Copying(torch.cat((context, states, x), 2), weights, read.values)
-            return States(self._read_out(context, states, x), tokens, copying=copying)
+            return States(self._read_out(context, states, x, F.linear), tokens, copying=copying)
         return self._walk(x, tokens, first, read, projected, tap, past=None)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> RecurrentPast:
@@ -167,7 +171,10 @@ class Decoder(nn.Module):
         shared: dict[object, object] = {}
         drawn: dict[object, Tensor] = {}
         made: list[_Made] = []
-        for place in range(x.shape[1]):
+        loop, words, cells = Loop(), x.unbind(1), None
+        if len(words) > 1 and self.combine is None and loops(self.rnn, self.cell):
+            cells = Cells(loop, weights_of(self.rnn, 0), x)
+        for place, word in enumerate(words):
             view = None
             if read is not None:
                 one = _one_place(tokens, place)
@@ -175,38 +182,47 @@ class Decoder(nn.Module):
                 view.drawn = drawn
                 if self.attention is not None and self.attention.mask.text == "full":
                     view.memo = shared  # what all steps see alike is made once
-            each = self._one_step(x[:, place], step, projected, view)
+            each = self._one_step(place, word, step, projected, view, loop, cells)
             made.append(each)
             step = kept(tokens.real[:, place], each.step, step) if tokens.padded and not tokens.plain else each.step
             if past is not None:
                 past.steps.append(step)
         return self._gathered(made, tokens, read)
 
-    def _one_step(self, x: Tensor, last: Step, projected: Projected | None, view: View | None) -> "_Made":
+    def _one_step(
+        self, place: int, x: Tensor, last: Step, projected: Projected | None, view: View | None, loop: Loop,
+        cells: Cells | None,
+    ) -> "_Made":  # fmt: skip
         previous = last.hidden[0][-1] if last.output is None else last.output
         found = _NOTHING
         if self.asks_first and view is not None and projected is not None:
             asks = torch.cat((x, previous), 1) if self.query == "input_and_previous_state" else previous
             found = self._attend(asks, projected, view, last.trail)
         fed = found.context if found.context is not None else last.context
-        entered = self._feed(x, last.readout if self.feeding == "readout" else fed)
-        output, hidden = self._cell(entered, last.hidden)
+        fed = None if self.feeding == "none" else last.readout if self.feeding == "readout" else fed
+        if cells is not None:
+            after = cells.step(place, fed, tuple(part[0] for part in last.hidden))
+            entered, output, hidden = x, after[0], tuple(part.unsqueeze(0) for part in after)
+        else:
+            entered = self._feed(x, fed)
+            output, hidden = self._cell(entered, last.hidden)
         state = torch.cat((output, hidden[1][-1]), 1) if self.query == "state_and_cell" else output
         if not self.asks_first and view is not None and projected is not None:
             found = self._attend(state, projected, view, last.trail)
         context = found.context
-        readout = self._read_out(context, previous if self.reads_previous else output, x)
+        read = previous if self.reads_previous else output
+        readout = self._read_out(context, read, x, loop.linear) if self.feeding == "readout" else None
         step = Step(
             hidden,
             context if self.feeding == "context" else None,
-            readout if self.feeding == "readout" else None,
+            readout,
             output if self.residual else None,
             found.trail,
         )
         decides = None
         if self.points and context is not None:
             decides = torch.cat((context, state, x if self.combine is None else entered), 1)
-        return _Made(step, readout, decides, found.weights, found.cost)
+        return _Made(step, context, read, x, decides, found.weights, found.cost)
 
     def _gathered(self, made: list["_Made"], tokens: Stream, read: Stream | None) -> States:
         """The readouts of all steps, with what else the head and the loss read of them."""
@@ -218,7 +234,16 @@ class Decoder(nn.Module):
         cost = [each.cost for each in made if each.cost is not None]
         if self.attention is not None and cost:
             costs[self.attention.address] = (torch.stack(cost, 1) * tokens.real).sum()
-        return States(torch.stack([each.readout for each in made], 1), tokens, None, costs, copying)
+        return States(self._readouts(made), tokens, None, costs, copying)
+
+    def _readouts(self, made: list["_Made"]) -> Tensor:
+        """(b n d): those of the steps where they were fed, else of all steps at once."""
+        fed = [each.step.readout for each in made if each.step.readout is not None]
+        if fed:
+            return torch.stack(fed, 1)
+        contexts = [each.context for each in made if each.context is not None]
+        states, words = (torch.stack(part, 1) for part in zip(*((each.read, each.word) for each in made), strict=True))
+        return self._read_out(torch.stack(contexts, 1) if contexts else None, states, words, F.linear)
 
     def _cell(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
         """One step of every layer."""
@@ -237,14 +262,14 @@ class Decoder(nn.Module):
         return _Found(found.output.squeeze(1) if one else found.output, weights, found.trail, found.cost)
 
     def _feed(self, x: Tensor, fed: Tensor | None) -> Tensor:
-        if self.feeding == "none" or fed is None:
+        if fed is None:
             return x
         joined = torch.cat((x, fed), 1)
         return joined if self.combine is None else self.squash(self.combine(joined))
 
-    def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor) -> Tensor:
+    def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
         if self.readout is not None:
-            state = self.readout(context, state, token)
+            state = self.readout(context, state, token, linear)
         return drop(state, self.dropout, self.training)
 
 
