@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from attncli.checking.answers import answers
 from attncli.checking.caches import cached
 from attncli.checking.measure import Measure, apart
 from attncli.checking.subject import Subject, shake
@@ -237,6 +238,8 @@ def _reads(subject: Subject) -> str | None:
 
 
 LAWS = (
+    Law("oracle", "Each attention, and its gradient, is that of its equation in plain Python floats.",
+        answers, _no_attention),
     Law("causality", "No output depends on a token that comes after it.", _earlier_outputs, _reads),
     Law("cache", "Writing with a cache, however it is cut, moved or cropped, gives what the whole text gives.",
         cached, _reads),

@@ -9,18 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from attncli.checking.indexed import seen_through
+from attncli.checking.oracle_kinds import Earlier, running_outputs, stepped, trailed
 from attncli.checking.oracle_positions import bias_of, related_of, turn_of
-from attncli.nn import differential, normalizers, norms, positions, scores, sparse
-from attncli.nn import steps as nn_steps
+from attncli.checking.oracle_steps import norm_of, over_heads, steps_of
+from attncli.nn import normalizers, positions, scores, sparse
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
 from attncli.nn.normalizers import Normalizer
-from attncli.nn.short import Short
+from attncli.nn.running import Running
+from attncli.nn.sequential import SequentialNormalizer
 from attncli.reference import attention as reference
 from attncli.reference import differential as reference_differential
 from attncli.reference import latent as reference_latent
 from attncli.reference import normalizers as reference_normalizers
-from attncli.reference import norms as reference_norms
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
 from attncli.reference.vectors import Matrix, Vector
@@ -28,18 +29,32 @@ from attncli.reference.vectors import Matrix, Vector
 Numbers = list[float]
 
 
-def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
-    """The reference's answer for one row: x (q d) and memory (k d)."""
+def outputs(
+    module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible, *, lender: Attention | None = None,
+    values: list[reference_steps.Parts] | None = None, at: int = 0, earlier: Earlier = (),
+) -> reference.Heads:  # fmt: skip
+    """The reference's answer for one row: x (q d) and memory (k d).
+
+    `lender` is the attention that made the keys and values, where it is another; `values` (k g v) stand in place of
+    those that are made of memory; the first query is at place `at`, and `earlier` are the weights of steps before it.
+    """
+    lender = lender or module
+    normalizer, turn = module.normalizer, turn_of(module.position, len(memory))
     if isinstance(module, LatentAttention):
-        return _latent_outputs(module, x, memory, visible)
-    maps = reference.Projections(
-        *(_matrix(module.query, x.shape[1]), _matrix(module.key, memory.shape[1])),
-        *(_matrix(module.value, memory.shape[1]), _matrix(module.output, _joined(module, memory.shape[1]))),
-        *(_bias(each) for each in (module.query, module.key, module.value, module.output)),
-    )
+        assert isinstance(lender, LatentAttention)
+        return _latent_outputs(module, x, memory, visible, lender)
+    if isinstance(module, Running):
+        norm = module.ending.norm
+        return running_outputs(module, x, memory, turn, list if isinstance(norm, nn.Identity) else norm_of(norm))
+    joint: reference.Joint | None = None
+    if isinstance(normalizer, SequentialNormalizer):
+        joint = stepped(normalizer, earlier)
+    elif normalizer.joins_queries:
+        joint = lambda head, scores, seen: reference_normalizers.over_queries(scores, seen)  # noqa: E731
+    reads = module.score.reads  # a key that no score compares is not made, and cannot be turned
     if module.indexer is not None:
-        turn = turn_of(module.position, len(memory)) if isinstance(module.position, positions.Rotary) else None
-        visible = seen_through(module.indexer, x, memory, turn, visible)
+        own = turn if isinstance(module.position, positions.Rotary) else None
+        visible = seen_through(module.indexer, x, memory, own, visible)
     difference = module.weighing.difference
     tell: Callable[..., reference.Heads] = reference.multi_head
     if difference is not None:
@@ -48,40 +63,67 @@ def outputs(module: Attention, x: Tensor, memory: Tensor, visible: reference.Vis
     return tell(
         x.tolist(),
         memory.tolist(),
-        maps,
+        maps_of(module, lender, x.shape[1], memory.shape[1]),
         heads=module.heads,
         kv_heads=module.kv_heads,
-        score=score_of(module.score),
-        normalizer=partial(normalizer_of, module.normalizer),
-        visible=visible,
+        score=trailed(module.score, earlier) if module.score.sequential else score_of(module.score),
+        normalizer=(lambda head: list) if joint is not None else partial(normalizer_of, normalizer),
+        visible=lambda q, k, h: visible(q + at, k, h),
         bias=bias_of(module, memory.tolist()),
-        turn=turn_of(module.position, len(memory)),
+        turn=None if turn is None else lambda x, at, side, head: turn(x, at, side, head) if side in reads else list(x),
         related=related_of(module, x.tolist(), len(memory)),
-        steps=steps_of(module),
-        joint=reference_normalizers.over_queries if module.normalizer.joins_queries else None,
+        steps=steps_of(module, lender, at=at),
+        joint=joint,
+        values=values,
     )
 
 
-def _latent_outputs(module: LatentAttention, x: Tensor, memory: Tensor, visible: reference.Visible) -> reference.Heads:
+def maps_of(module: Attention, lender: Attention, d_query: int, d_memory: int) -> reference.Projections:
+    """The linear maps of an attention that reads the keys and values of `lender`."""
+    return reference.Projections(
+        *(_matrix(module.query, d_query), _matrix(lender.key, d_memory)),
+        *(_matrix(lender.value, d_memory), _matrix(module.output, _joined(lender, d_memory, module.heads))),
+        *(_bias(each) for each in (module.query, lender.key, lender.value, module.output)),
+    )
+
+
+def values_of(module: Attention, memory: Matrix, first: list[reference_steps.Parts]) -> list[reference_steps.Parts]:
+    """(k g v): the values of an attention, mixed with those of the first layer where it mixes them."""
+    steps = reference_steps.Steps(value=over_heads(module.value_norm))
+    maps = maps_of(module, module, 1, len(memory[0]))
+    own = reference.values_of(memory, maps, kv_heads=module.kv_heads, steps=steps)
+    if module.value_residual is None or not first:
+        return own
+    a, b = module.value_residual.mix.tolist()
+    return [
+        [[a * x + b * y for x, y in zip(*pair, strict=True)] for pair in zip(*places, strict=True)]
+        for places in zip(own, first, strict=True)
+    ]
+
+
+def _latent_outputs(
+    module: LatentAttention, x: Tensor, memory: Tensor, visible: reference.Visible, lender: LatentAttention
+) -> reference.Heads:
     direct, down = isinstance(module.query_down, nn.Identity), module.query_down
     ranked: tuple[Any, ...] = (
         None if isinstance(down, nn.Identity) else _matrix(down, 0),
-        *(_matrix(each, 0) for each in (module.query_up, module.kv_down, module.kv_up, module.output)),
-        *((lambda c: c) if direct else norm_of(module.query_latent_norm), norm_of(module.kv_latent_norm)),
-        *(_bias(each) for each in (down, module.kv_down, module.output)),
+        *(_matrix(each, 0) for each in (module.query_up, lender.kv_down, module.kv_up, module.output)),
+        *((lambda c: c) if direct else norm_of(module.query_latent_norm), norm_of(lender.kv_latent_norm)),
+        *(_bias(each) for each in (down, lender.kv_down, module.output)),
     )
     d_head, d_rotary, _ = module.widths
     turn = turn_of(module.position, len(memory)) or (lambda x, at, side, head: list(x))
+    heat = module.position.heat if isinstance(module.position, positions.Rotary) else 1.0  # of whole queries
     return reference_latent.latent(
         x.tolist(), memory.tolist(), reference_latent.Latents(*ranked), heads=module.heads, d_head=d_head,
-        d_rotary=d_rotary, visible=visible, turn=turn, bias=bias_of(module, memory.tolist()),
+        d_rotary=d_rotary, visible=visible, bias=bias_of(module, memory.tolist()), heat=heat,
+        turn=lambda x, at, side, head: [each / (heat if side == "query" else 1.0) for each in turn(x, at, side, head)],
     )  # fmt: skip
 
 
-def _joined(module: Attention, d_memory: int) -> int:
-    if isinstance(module.value, nn.Linear):
-        return module.heads * module.value.out_features // module.kv_heads
-    return module.heads * d_memory // module.kv_heads
+def _joined(lender: Attention, d_memory: int, heads: int) -> int:
+    width = lender.value.out_features if isinstance(lender.value, nn.Linear) else d_memory
+    return heads * width // lender.kv_heads
 
 
 def _matrix(map: nn.Module, width: int) -> list[Numbers]:
@@ -162,74 +204,3 @@ def normalizer_of(normalizer: Normalizer, head: int) -> reference.Normalizer:
             activation, divide = normalizer.activation, normalizer.divides
             return partial(reference_normalizers.pointwise, activation=activation, divide=divide)
     raise AssertionError(f"tell the oracle of {type(normalizer).__name__}")
-
-
-def norm_of(norm: Any) -> Callable[[Vector], Numbers]:
-    """A norm of the reference with the weights of a module."""
-    match norm:
-        case nn.RMSNorm():
-            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=norm.eps)  # type: ignore[arg-type]  # the spec gives it
-        case nn.LayerNorm():
-            bias = None if norm.bias is None else norm.bias.tolist()
-            return partial(reference_norms.layer_norm, gain=norm.weight.tolist(), bias=bias, epsilon=norm.eps)
-        case norms.OnePlusRmsNorm():
-            gain = [1 + each for each in norm.weight.tolist()]
-            return partial(reference_norms.rms_norm, gain=gain, epsilon=norm.epsilon)
-        case norms.ScaleNorm():
-            return partial(reference_norms.scale_norm, gain=norm.weight.item(), epsilon=norm.epsilon)
-        case norms.DynamicTanh():
-            own: dict[str, Any] = {"alpha": norm.alpha.item(), "gain": norm.weight.tolist(), "bias": norm.bias.tolist()}
-            return partial(reference_norms.dynamic_tanh, **own)
-    raise AssertionError(f"tell the oracle of {type(norm).__name__}")
-
-
-def over_heads(norm: Any) -> Callable[[reference_steps.Parts], reference_steps.Parts]:
-    """A norm of the vectors of the heads of one place."""
-    match norm:
-        case nn_steps.OverHeads(over="head"):
-            return lambda parts: [norm_of(norm.norm)(each) for each in parts]
-        case nn_steps.OverHeads():
-            return lambda parts: reference.split(norm_of(norm.norm)([x for each in parts for x in each]), len(parts))
-        case nn_steps.EachHead():
-            return lambda parts: [norm_of(own)(each) for own, each in zip(norm.norms, parts, strict=True)]
-    return lambda parts: parts
-
-
-def steps_of(module: Any) -> reference_steps.Steps:
-    """The steps of the reference with the weights of a module."""
-    weighing, ending, own = module.weighing, module.ending, module.persistent
-    context = ending.norm.norm if isinstance(ending.norm, differential.Settled) else ending.norm
-    factor, span = None, weighing.reach
-    if weighing.temperature is not None:
-        sizes = {"scale": weighing.temperature.scale, "every": weighing.temperature.floor}
-        factor = partial(reference_steps.length_factor, **sizes)
-    sinks = None
-    if weighing.sink is not None:
-        sinks = [0.0] * module.maps if weighing.sink.logit is None else weighing.sink.logit.tolist()
-    return reference_steps.Steps(
-        query=over_heads(module.query_norm),
-        key=over_heads(module.key_norm),
-        value=over_heads(module.value_norm),
-        factor=factor,
-        cap=weighing.cap,
-        before=None if weighing.before is None else weighing.before.mix.tolist(),
-        sinks=sinks,
-        after=None if weighing.after is None else weighing.after.mix.tolist(),
-        context=None if isinstance(context, nn.Identity) else norm_of(context),
-        scales=None if isinstance(ending.scale, nn.Identity) else ending.scale.factor.tolist(),
-        spans=None if span is None else (span.maximum * span.share).tolist(),
-        ramp=1.0 if span is None else span.ramp,
-        selective=weighing.selective is not None,
-        top=None if weighing.select is None else weighing.select.keys,
-        persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.values.tolist())),
-        gate=None if module.gate is None else module.gate.map.weight.tolist(),
-        on_attention=isinstance(module.output, nn_steps.OnAttention),
-        short={} if module.short is None else {name: _in_order(module.short, name) for name in module.short.weights},
-        ahead=0 if module.short is None else module.short.behind,
-    )
-
-
-def _in_order(short: Short, name: str) -> list[Numbers]:
-    """The weights of a short convolution from the place farthest ahead to the one farthest back."""
-    own, *others = short.weights[name].tolist()
-    return [*reversed(others[short.before :]), own, *others[: short.before]]

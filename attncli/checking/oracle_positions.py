@@ -37,7 +37,7 @@ def bias_of(module: Attention, memory: list[Numbers]) -> Callable[[int, int, int
             return lambda q, k, h: reference_positions.kerple(q - k, size=sizes[h], shape=shapes[h], form=position.form)
         case positions.Sandwich():
             width = 2 * len(position.rates)
-            base = position.rates[-1] ** (-width / (width - 2))
+            base = position.rates[-1] ** (-width / (width - 2)) if width > 2 else 1.0
             return lambda q, k, h: reference_positions.sandwich(q - k, h, heads=heads, width=width, base=base)
         case positions.LogDistance():
             hidden = {"hidden": own["hidden.weight"], "hidden_bias": own["hidden.bias"]}

@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from attncli.reference.normalizers import softmax
 from attncli.reference.steps import PLAIN, Steps, mixed_heads, on_attention, unmarked
-from attncli.reference.vectors import Matrix, Vector, affine, plus
+from attncli.reference.vectors import Matrix, Vector, affine, plus, times
 
 Normalizer = Callable[[Vector], list[float]]
 
 
-Joint = Callable[[Matrix, Sequence[Sequence[bool]]], list[list[float]]]
-"""Scores (q k) and what is seen to weights (q k)."""
+Joint = Callable[[int, Matrix, Sequence[Sequence[bool]]], list[list[float]]]
+"""(head, scores (q k), what is seen) to weights (q k)."""
 
 
 def _softmax_of(head: int) -> Normalizer:
@@ -101,10 +101,17 @@ class Projections(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """The output (q d) of multi-head attention, and each head's rows."""
+    """The output (q d) of multi-head attention, each head's rows, and its weights (h q k) before heads are mixed."""
 
     output: list[list[float]]
     rows: list[list[Row]]
+    weighed: list[list[list[float]]] = []  # noqa: RUF012 (it is a value)
+
+
+def values_of(memory: Matrix, maps: Projections, *, kv_heads: int, steps: Steps = PLAIN) -> list[list[list[float]]]:
+    """(k g v): the values of each place."""
+    mixed = steps.near("value", [affine(each, maps.value, maps.value_bias) for each in memory])
+    return [steps.value(split(each, kv_heads)) for each in mixed]
 
 
 def multi_head(
@@ -122,6 +129,7 @@ def multi_head(
     related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,
+    values: list[list[list[float]]] | None = None,
 ) -> Heads:
     """Each head attends with its slice of the projected states; the heads' mixtures, side by side, are mapped.
 
@@ -129,17 +137,16 @@ def multi_head(
     sees the whole sequence. `score(head, query, keys, values)`; `normalizer(head)`; `visible` and `bias` of
     (query, key, head); `turn(vector, position, side, head)` for queries and keys; `related` is what a position makes
     of them; `steps` as in steps.py; `joint` makes the weights of all queries of a head at once, in place of
-    `normalizer`.
+    `normalizer`; `values` (k g v) stand in place of those that the maps make.
     Shapes: x (q d_query), memory (k d_memory). Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; kv heads:
     Ainslie et al. 2023, arXiv:2305.13245.
     """
     ahead = len(steps.persistent[0].keys) if steps.persistent else 0
     asked = steps.near("query", [affine(each, maps.query, maps.query_bias) for each in x])
     compared = steps.near("key", [affine(each, maps.key, maps.key_bias) for each in memory])
-    mixed = steps.near("value", [affine(each, maps.value, maps.value_bias) for each in memory])
     queries = [steps.query(split(each, heads)) for each in asked]
     keys = [steps.key(split(each, kv_heads)) for each in compared]
-    values = [steps.value(split(each, kv_heads)) for each in mixed]
+    values = values_of(memory, maps, kv_heads=kv_heads, steps=steps) if values is None else values
     plain = keys
     if turn is not None:
         queries = [[turn(part, q, "query", head) for head, part in enumerate(query)] for q, query in enumerate(queries)]
@@ -148,6 +155,7 @@ def multi_head(
     held = [steps.values(group) + [value[group] for value in values] for group in groups]
     read = [steps.keys(group) + [key[group] for key in keys] for group in groups]
     scored: list[list[list[float]]] = []  # (q h k)
+    gazes: list[list[list[float]]] = []  # (q h k)
     for q, query in enumerate(queries):
         scores = [score(head, query[head], read[head], held[head]) for head in range(heads)]
         seen = [[visible is None or visible(q, k, head) for k in range(len(keys))] for head in range(heads)]
@@ -164,20 +172,24 @@ def multi_head(
                 for head, row in enumerate(scores)
             ]
         scored.append(mixed_heads(steps.before, scores))
+        gazes.append([[1.0] * ahead + steps.gazes(head, query[head], len(keys)) for head in range(heads)])
     if steps.selective:
         first = [[visible is None or visible(q, k, 0) for k in range(len(keys))] for q in range(len(queries))]
         scored = unmarked(scored, first, ahead=ahead)
     weighed: list[list[list[float]]] = []  # (h q k)
     for head in range(heads):
         own = [row[head] for row in scored]
-        seen = [
-            [True] * ahead
-            + steps.chosen(row[ahead:], [visible is None or visible(q, k, head) for k in range(len(memory))])
-            for q, row in enumerate(own)
+        gaze = [row[head] for row in gazes]
+        within = [
+            [near > 0 and (visible is None or visible(q, k, head)) for k, near in enumerate(row[ahead:])]
+            for q, row in enumerate(gaze)
         ]
-        rows_of = [_row(steps, head, q, row, sees, normalizer(head), ahead) for q, (row, sees) in
-                   enumerate(zip(own, seen, strict=True))]  # fmt: skip
-        weighed.append(rows_of if joint is None else joint(own, seen))
+        seen = [[True] * ahead + steps.chosen(row[ahead:], sees) for row, sees in zip(own, within, strict=True)]
+        made = joint(head, own, seen) if joint is not None else [
+            _row(steps, head, q, row, sees, normalizer(head), ahead)
+            for q, (row, sees) in enumerate(zip(own, seen, strict=True))
+        ]  # fmt: skip
+        weighed.append([times(row, factors) for row, factors in zip(made, gaze, strict=True)])
     rows: list[list[Row]] = [[] for _ in range(heads)]
     joined = []
     for q in range(len(queries)):
@@ -192,8 +204,8 @@ def multi_head(
         joined.append([number for context in steps.leave(x[q], contexts) for number in context])
     if steps.on_attention:
         mapped = [on_attention(each, own, maps.output, maps.output_bias) for each, own in zip(joined, x, strict=True)]
-        return Heads(mapped, rows)
-    return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows)
+        return Heads(mapped, rows, weighed)
+    return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows, weighed)
 
 
 def _as_met(

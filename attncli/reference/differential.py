@@ -50,6 +50,7 @@ def differential(
     related: Related = Related(),  # noqa: B008 (it is a value)
     steps: Steps = PLAIN,
     joint: Joint | None = None,
+    values: list[Parts] | None = None,
 ) -> Heads:
     """Multi-head attention with two heads for each pair, whose mixtures are subtracted: A_1 V - l A_2 V.
 
@@ -74,6 +75,7 @@ def differential(
         x, memory, doubled, heads=2 * heads, kv_heads=2 * kv_heads, score=score, normalizer=normalizer,
         visible=lambda q, k, each: visible(q, k, pair_of[each]), bias=bias, turn=turn,
         related=related, joint=joint,
+        values=None if values is None else [[place[value] for value in value_of] for place in values],
         steps=steps._replace(value=normed, context=None, scales=None, gate=None),
     ).rows  # fmt: skip
     taken = [

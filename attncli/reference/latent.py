@@ -38,8 +38,12 @@ def latent(
     visible: Visible,
     turn: Callable[[Vector, int, str, int], list[float]],
     bias: Callable[[int, int, int], float] | None = None,
+    heat: float = 1.0,
 ) -> Heads:
-    """Outputs (q d) and each head's rows. A row of kv_up for each feature of a head's key, then of its value."""
+    """Outputs (q d) and each head's rows; `heat` is a factor on the scores.
+
+    kv_up has a row for each feature of a head's key, then of its value.
+    """
     rank = len(maps.kv_up[0])
     read = [affine(each, maps.kv_down, maps.kv_bias) for each in memory]
     latents = [maps.kv_norm(each[:rank]) for each in read]
@@ -58,7 +62,7 @@ def latent(
         keys = [[*c, *r] for c, r in zip(latents, shared, strict=True)]
 
         def scored(query: Vector, keys: Matrix = keys) -> list[float]:
-            return [dot(query, key) / (d_head + d_rotary) ** 0.5 for key in keys]
+            return [heat * dot(query, key) / (d_head + d_rotary) ** 0.5 for key in keys]
 
         def sees(q: int, k: int, head: int = head) -> bool:
             return visible(q, k, head)

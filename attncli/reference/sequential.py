@@ -44,37 +44,54 @@ def _additive(
     return [dot(weight, [tanh(x) for x in each]) for each in inner]
 
 
-def forward_step(scores: Vector, last: Vector) -> list[float]:
+Seen = Sequence[bool] | None
+"""Whether each key is seen; None: all are."""
+
+
+def forward_step(scores: Vector, last: Vector, seen: Seen = None) -> list[float]:
     """a_k ~ (a'_k + a'_{k-1}) softmax(s)_k, at least 1e-10 before the division. Zhang et al. 2018, eq. 8, 9."""
-    chances = softmax(scores)
-    reached = [last[k] + (last[k - 1] if k else 0.0) for k in range(len(last))]
-    made = [max(a * b, 1e-10) for a, b in zip(reached, chances, strict=True)]
-    return [each / fsum(made) for each in made]
+    places = _places(scores, seen)
+    chances = dict(zip(places, softmax([scores[k] for k in places]), strict=True))
+    made = [0.0] * len(scores)
+    for k in places:
+        made[k] = max((last[k] + (last[k - 1] if k else 0.0)) * chances[k], 1e-10)
+    total = fsum(made)
+    return [each / total if total else 0.0 for each in made]
 
 
-def window_step(scores: Vector, last: Vector, *, keys: int) -> list[float]:
+def window_step(scores: Vector, last: Vector, *, keys: int, seen: Seen = None) -> list[float]:
     """softmax over the keys from the heaviest of the last step on, `keys` at most. Ping et al. 2018, section 3.5."""
     first = max(range(len(last)), key=lambda k: (last[k], -k))
-    chances = softmax(list(scores[first : first + keys]))
-    return [0.0] * first + chances + [0.0] * (len(scores) - first - len(chances))
+    places = [k for k in _places(scores, seen) if first <= k < first + keys]
+    weights = [0.0] * len(scores)
+    for k, weight in zip(places, softmax([scores[k] for k in places]), strict=True):
+        weights[k] = weight
+    return weights
 
 
-def monotonic_step(scores: Vector, last: Vector) -> list[float]:
-    """a_k = p_k q_k with q_k = (1 - p_{k-1}) q_{k-1} + a'_k. Raffel et al. 2017, arXiv:1704.00784, eq. 9 to 11."""
-    weights, reached, stop = [], 0.0, 0.0
-    for score, before in zip(scores, last, strict=True):
+def monotonic_step(scores: Vector, last: Vector, seen: Seen = None) -> list[float]:
+    """a_k = p_k q_k with q_k = (1 - p_{k-1}) q_{k-1} + a'_k. Raffel et al. 2017, arXiv:1704.00784, eq. 9 to 11.
+
+    Nobody stops at a key that is not seen.
+    """
+    weights, reached, stop, places = [], 0.0, 0.0, set(_places(scores, seen))
+    for k, (score, before) in enumerate(zip(scores, last, strict=True)):
         reached = (1 - stop) * reached + before
-        stop = 1 / (1 + exp(-score))
+        stop = 1 / (1 + exp(-score)) if k in places else 0.0
         weights.append(stop * reached)
     return weights
 
 
-def hard_monotonic_step(scores: Vector, last: Vector) -> list[float]:
+def hard_monotonic_step(scores: Vector, last: Vector, seen: Seen = None) -> list[float]:
     """1 at the first key from the last one on whose score is not negative; zeros where there is none."""
-    weights, tried = [0.0] * len(scores), False
+    weights, tried, places = [0.0] * len(scores), False, set(_places(scores, seen))
     for k, score in enumerate(scores):
         tried = tried or last[k] > 0
-        if tried and score >= 0:
+        if tried and score >= 0 and k in places:
             weights[k] = 1.0
             break
     return weights
+
+
+def _places(scores: Vector, seen: Seen) -> list[int]:
+    return [k for k in range(len(scores)) if seen is None or seen[k]]

@@ -115,8 +115,9 @@ class Steps(NamedTuple):
     `query`, `key` and `value` norm the heads of one place; `factor(q)` multiplies the scores of a query; `cap` bounds
     them; `before` and `after` are the mixes of the talking heads; `sinks` has a logit for each head; `context` norms
     one head's mixture, `scales` has a factor for each head, `gate` is the matrix of the gates; `spans` and `ramp` end
-    the reach of each head; `selective` takes off what earlier queries marked; `top` keys are left of
-    those that a query sees; `persistent` has learned keys and values of each kv head.
+    the reach of each head; `selective` takes off what earlier queries marked; `top` keys are left of those that a query
+    sees; `gaze(head, query, keys)` multiplies the weights, and hides where it is 0; `persistent` has learned keys and
+    values of each kv head.
     """
 
     query: Callable[[Parts], Parts] = _same
@@ -134,6 +135,7 @@ class Steps(NamedTuple):
     ramp: float = 1.0
     selective: bool = False
     top: int | None = None
+    gaze: Callable[[int, Vector, int], list[float]] | None = None
     persistent: tuple[Learned, ...] = ()
     on_attention: bool = False
     short: dict[str, Matrix] = {}  # noqa: RUF012 (never changed)
@@ -151,6 +153,10 @@ class Steps(NamedTuple):
     def values(self, group: int) -> Parts:
         """The learned values of a kv head."""
         return self.persistent[group].values if self.persistent else []
+
+    def gazes(self, head: int, query: Vector, length: int) -> list[float]:
+        """By what the weights of a query are multiplied, key by key; a key with 0 is not seen."""
+        return [1.0] * length if self.gaze is None else self.gaze(head, query, length)
 
     def chosen(self, scores: Vector, visible: list[bool]) -> list[bool]:
         """What is left of the visible keys."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import fsum, sqrt
+from operator import mul
 
 Vector = Sequence[float]
 Matrix = Sequence[Sequence[float]]
@@ -9,7 +10,9 @@ Matrix = Sequence[Sequence[float]]
 
 def dot(a: Vector, b: Vector) -> float:
     """sum_i a_i b_i."""
-    return fsum(x * y for x, y in zip(a, b, strict=True))
+    if len(a) != len(b):
+        raise ValueError(f"a vector of {len(a)} numbers meets one of {len(b)}")
+    return fsum(map(mul, a, b))
 
 
 def length(a: Vector) -> float:

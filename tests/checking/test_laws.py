@@ -109,7 +109,32 @@ def mixes_wrongly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fused, "attend", lambda *given, **named: real(*given, **named) * 1.001)
 
 
+def mixes_a_little_wrongly(patch: pytest.MonkeyPatch) -> None:
+    real = attention.Attention.ready
+    patch.setattr(
+        attention.Attention,
+        "ready",
+        lambda self, asked, *given: real(self, asked._replace(query=asked.query * 1.001), *given),
+    )
+
+
+def ignores_the_mask(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(View, "_allowed", lambda self, mask, heads: torch.ones(1, 1, 1, 1, dtype=torch.bool))
+
+
+def pulls_the_keys_too_hard(patch: pytest.MonkeyPatch) -> None:
+    real = attention.Attention.read
+
+    def read(self: attention.Attention, *given: object) -> tuple[torch.Tensor, ...]:
+        key, *others = real(self, *given)
+        return 1.5 * key - 0.5 * key.detach(), *others
+
+    patch.setattr(attention.Attention, "read", read)
+
+
 PLANTED: dict[str, tuple[str, str, Plant]] = {
+    "mixes a little wrongly": ("oracle", "attention, row 2: it is not what", mixes_a_little_wrongly),
+    "pulls the keys too hard": ("oracle", "its gradient is not the slope", pulls_the_keys_too_hard),
     "sees ahead": ("causality", "a later one", sees_ahead),
     "moves rows wrongly": ("cache", "after the rows of a beam were moved", moves_rows_wrongly),
     "mixes up the next tokens": ("cache", "", mixes_up_tokens),
@@ -132,6 +157,16 @@ def test_a_planted_fault_breaks_its_law(planted: str, monkeypatch: pytest.Monkey
     assert not verdict.holds
     assert witness in verdict.witness
     assert verdict.error > 1e-6
+
+
+def test_a_mask_that_is_ignored_breaks_the_law_of_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other law can know what an encoder's mask should hide."""
+    windowed = MODELS["seq2seq"].replace("{heads: 2}", "{heads: 2, mask: window(around=1)}", 1)
+    assert judged(BY_NAME["oracle"], subject(model=windowed)).holds
+    ignores_the_mask(monkeypatch)
+    verdict = judged(BY_NAME["oracle"], subject(model=windowed))
+    assert not verdict.holds
+    assert "encoder.0.attention, row" in verdict.witness
 
 
 def test_nan_is_no_small_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,14 @@ SKIPPED = {
 BRANCH = ("norm", "norm_place", "residual")
 """Keys of every branch, drawn once."""
 
-FITTED: dict[str, Tree] = {"llama4": {"floor": 4}, "longrope": {"short": [1.0, 1.5, 2.0], "long": [2.0, 3.0, 4.0]}}
+FITTED: dict[str, Tree] = {
+    "latent": {"d_rotary": 4}, "llama4": {"floor": 4}, "longrope": {"short": [1.0, 1.5, 2.0], "long": [2.0, 3.0, 4.0]},
+}  # fmt: skip
 """What a kind needs besides to have an effect in so small a model."""
 
 _LOOK_BACK: Tree = {"encoder": {"attention": {"mask": "causal"}}}
 COMPANY: dict[str, Tree] = {
-    "xpos": _LOOK_BACK, "cope": _LOOK_BACK, "forgetting": _LOOK_BACK,
+    "attention=retention": _LOOK_BACK, "xpos": _LOOK_BACK, "cope": _LOOK_BACK, "forgetting": _LOOK_BACK,
     "deepnorm": {"norm_place": "post"}, "value_residual=first": {"encoder": {"layers": 2}},
     "attention.normalizer=queries":
         {"decoder": {"attention": {"normalizer": "softmax"}, "cross_attention": {"normalizer": "softmax"}}},
@@ -84,23 +86,10 @@ class Option:
     """A key inside a kind, rather than the choice of a kind."""
 
 
-KINDS = [
-    Option("attention.kind=differential", "attention.kind", {"attention": {"kind": "differential"}}),
-    Option("attention.kind=differential pairs=halves", "attention.kind",
-           {"attention": {"kind": "differential", "pairs": "halves", "start": 0.3}}),
-]  # fmt: skip
-"""Kinds of attention beside multi_head; `laid` keeps the base's heads where a kind is laid over none."""
-
-
 def transformer_options() -> list[Option]:
     """Those of a Transformer: its attentions, branches, norms, inputs and output."""
     found = [*_keys("attention", keys_of(MultiHead), ("attention",))]
-    for kind in _kinds(keys_of(Transformer)["attention"])[1:]:
-        needed = {name: VALUES[name] for name in _required(kind) if name in VALUES}
-        found.append(
-            Option(f"attention={kind_of(kind)}", "attention", {"attention": {"kind": kind_of(kind), **needed}})
-        )
-    found += KINDS
+    found += kinds_of_attention()
     stack = {key: shape for key, shape in keys_of(Transformer).items() if key not in ("bias",)}
     found += _keys("stack", stack, ())
     for name in ("feedforward", "input"):
@@ -115,6 +104,26 @@ def transformer_options() -> list[Option]:
     ]
     found += [Option(f"tie {word}", "tie", {"tie_embeddings": word}) for word in ("inputs", "output", "all")]
     return _distinct(found)
+
+
+def kinds_of_attention() -> Iterator[Option]:
+    """Each kind of attention beside multi_head, and each key that it has for itself."""
+    for kind in _kinds(keys_of(Transformer)["attention"])[1:]:
+        word, own = kind_of(kind), keys_of(kind)
+        given = {"kind": word, **{name: VALUES[name] for name in _required(kind) if name in VALUES}}
+        given |= _nested(kind) | FITTED.get(word, {})
+        yield Option(f"attention={word}", "attention", _beside({"attention": given}, f"attention={word}"))
+        theirs = keys_of(MultiHead) if issubclass(kind, MultiHead) else {}  # what it inherits is paired with it
+        for key, shape in own.items():
+            if key not in ("heads", *given, *theirs, *SKIPPED, *BRANCH):
+                for value, told in _choices(key, shape, depth=1):
+                    name = f"attention={word} {key}={told}"
+                    yield Option(name, "attention", _beside({"attention": {**given, key: value}}, name), detail=True)
+
+
+def _beside(tree: Tree, name: str) -> Tree:
+    """The option with its company."""
+    return laid(tree, *(company for words, company in COMPANY.items() if words in name))
 
 
 def recurrent_options() -> list[Option]:
@@ -143,8 +152,7 @@ def _values(name: str, shape: Shape, path: tuple[str, ...]) -> Iterator[Option]:
     """Each kind and word that a key takes, and one number; inside a kind, each of its keys."""
     for value, told in _choices(path[-1], shape):
         full = f"{name}={told}"
-        beside = [tree for words, tree in COMPANY.items() if words in full]
-        yield Option(full, name, laid(_tree(path, value), *beside), detail=" " in told)
+        yield Option(full, name, _beside(_tree(path, value), full), detail=" " in told)
 
 
 def _choices(key: str, shape: Shape, depth: int = 0) -> Iterator[tuple[Any, str]]:
@@ -227,6 +235,18 @@ def pairs(options: list[Option], seed: int, *, partners: int = 3) -> Pairs:
             strangers = [other for other in kinds if other.key != one.key]
             found += [(one, other) for other in draw.sample(strangers, partners)]
     return found
+
+
+def in_order(found: Pairs, seed: int) -> Pairs:
+    """The pairs so that any beginning of them has every option about as often as it can."""
+    draw, counts = random.Random(seed), dict[str, int]()
+    ranked = []
+    for pair in draw.sample(found, len(found)):
+        names = [option.name for option in pair]
+        ranked.append((min(counts.get(name, 0) for name in names), pair))
+        for name in names:
+            counts[name] = counts.get(name, 0) + 1
+    return [pair for _, pair in sorted(ranked, key=lambda each: each[0])]
 
 
 def sample(options: list[Option], seed: int) -> Pairs:

@@ -89,7 +89,7 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def tried_job(job: tuple[Family, Option, Option]) -> Result:
+def tried_job(job: tuple[Family, Option, Option]) -> tuple[Family, Result]:
     """`tried`, for a pool of processes."""
     family, *options = job
-    return tried(family, *options)
+    return family, tried(family, *options)

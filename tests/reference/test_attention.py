@@ -139,7 +139,7 @@ def test_turning_by_the_position_changes_what_is_seen_but_not_the_values():
         heads=1,
         kv_heads=1,
         score=lambda h, q, k, v: dot_product(q, k),
-        turn=lambda v, n, side: [v[0] + n, v[1]],
+        turn=lambda v, n, side, head: [v[0] + n, v[1]],
     )
     expected = one_head(
         [[row[0] + n, row[1]] for n, row in enumerate(x)],

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import cos, exp, floor, fsum, log, sin, sqrt
 
-from attncli.reference.vectors import Matrix, Vector, affine, dot, plus
+from attncli.reference.vectors import Matrix, Vector, affine, dot, plus, row_times
 
 
 def clipped(distance: int, most: int) -> int:
@@ -38,10 +38,8 @@ def transformer_xl(
 
     Dai et al. 2019, arXiv:1901.02860, section 3.3, terms (b), (c) and (d).
     """
-    asks = plus(query, of_position)
-    return [
-        scale * (dot(of_content, key) + dot(asks, affine(wave(q - k, width=width), map))) for k, key in enumerate(keys)
-    ]
+    asks = row_times(plus(query, of_position), map)  # (q + w) . W r = (W' (q + w)) . r
+    return [scale * (dot(of_content, key) + dot(asks, wave(q - k, width=width))) for k, key in enumerate(keys)]
 
 
 def disentangled(
