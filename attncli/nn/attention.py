@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from attncli.nn.banding import span_of, unbanded
+from attncli.nn.banding import span_of, unbanded, unchunked
 from attncli.nn.cache import KeyValue
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.indexer import Asking, Indexer, build_indexer
@@ -121,7 +121,7 @@ class Attention(Served):
             unbanded=unbanded(
                 score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout, indexer=indexer
             ),
-            wanted=kernel,
+            maps=self.maps, unchunked=unchunked(score, weighing, mask, indexer=indexer), wanted=kernel,
         )  # fmt: skip
 
     @property

@@ -16,6 +16,7 @@ from attncli.nn.kernels.banded import Blocks, windows
 from attncli.nn.normalizers import Softmax
 from attncli.nn.positions import Relative, distances_of
 from attncli.nn.scores import Product, Score
+from attncli.nn.sequential import SequentialNormalizer
 from attncli.nn.view import View
 from attncli.nn.weighing import Weighing
 from attncli.spec.masks import Mask
@@ -65,6 +66,22 @@ def unbanded(
         "selective": weighing.selective is not None,
         "key_dropout": key_dropout is not None,
         "difference of maps": weighing.difference is not None,
+    }
+    return tuple(name for name, holds in found.items() if holds)
+
+
+def unchunked(score: Score, weighing: Weighing, mask: Mask, *, indexer: object | None) -> tuple[str, ...]:
+    """What of an attention needs all queries or all keys at once, as the spec names it."""
+    normalizer = weighing.normalizer
+    found = {
+        "a score that reads earlier weights": score.sequential,
+        "a normalizer that reads earlier weights": isinstance(normalizer, SequentialNormalizer),
+        "a normalizer over the queries": normalizer.joins_queries,
+        "selective": weighing.selective is not None,
+        "select 'indexer'": indexer is not None,
+        f"mask '{mask.text}', which counts the tokens of a text": any(
+            name in ("q_length", "k_length") or name.startswith("most ") for name in mask.names
+        ),
     }
     return tuple(name for name, holds in found.items() if holds)
 

@@ -19,13 +19,21 @@ def drop(x: Tensor, rate: float, training: bool) -> Tensor:
     fallen = round(rate * LEVELS)
     if x.device.type != "cpu" or not 0 < fallen < LEVELS or torch.compiler.is_compiling():
         return F.dropout(x, rate)
-    return x * _mask(x, fallen)
+    return x * _mask(x, fallen, None)
 
 
-def _mask(x: Tensor, fallen: int) -> Tensor:
+def mask(like: Tensor, rate: float, generator: torch.Generator) -> Tensor:
+    """What `drop` multiplies by, drawn from a generator of its own."""
+    fallen = round(rate * LEVELS)
+    if like.device.type != "cpu" or not 0 < fallen < LEVELS:
+        return torch.empty_like(like).bernoulli_(1 - rate, generator=generator).div_(1 - rate)
+    return _mask(like, fallen, generator)
+
+
+def _mask(x: Tensor, fallen: int, generator: torch.Generator | None) -> Tensor:
     """0 in `fallen` of LEVELS places, else what keeps the mean."""
     units = x.numel()
-    draws = torch.empty(-(-units // 4), dtype=torch.int64).random_(-(2**63), None)
+    draws = torch.empty(-(-units // 4), dtype=torch.int64).random_(-(2**63), None, generator=generator)
     levels = draws.view(torch.int16)[:units].view(x.shape)
     kept = torch.empty(x.shape, dtype=x.dtype)
     return torch.ge(levels, fallen - LEVELS // 2, out=kept).mul_(LEVELS / (LEVELS - fallen))

@@ -5,6 +5,7 @@ gives what `by_reference` gives to rounding; a tap is told what the kernel read,
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn.functional import pad
 from attncli.nn.banding import band_of, folded, hidden_in, tile_of, unfolded
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.indexer import Indexer
-from attncli.nn.kernels import banded, fused, reference
+from attncli.nn.kernels import banded, chunked, fused, reference
 from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
 from attncli.nn.placing import bias_of, distances_in, term_of
@@ -22,7 +23,7 @@ from attncli.nn.positions import Distances, Relative, distances_of
 from attncli.nn.scores import Pair, Product, Score
 from attncli.nn.spans import Predicted, read_lengths
 from attncli.nn.steps import Persistent
-from attncli.nn.view import Held, Pairs, Record, View
+from attncli.nn.view import Held, Joining, Pairs, Record, View
 from attncli.nn.weighing import Seen, Weighed, Weighing
 from attncli.spec.masks import Mask
 
@@ -84,15 +85,15 @@ class Served(nn.Module):
                 return self._banded(ready, dropout)
             case "fused":
                 return self._fused(ready, dropout)
+            case "chunked":
+                return self._chunked(ready, dropout)
             case _:
                 return self.by_reference(ready, dropout)[0]
 
     def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
         """Mixtures (b h q v) by way of all weights, and the weights."""
         seen = self._seen(ready)
-        scores = self._scores(ready, seen)
-        term = self._term(ready, seen.visible, scores)
-        weighed = self.weighing(scores if term is None else scores + term, seen)
+        weighed, term = self._weighed(ready, seen)
         if self.indexer is not None and ready.indexed is not None and seen.visible is not None:
             beside = (weighed.weights[..., self.ahead :], seen.visible[..., self.ahead :], ready.view.query_real)
             ready.view.means[self.address] = self.indexer.cost(ready.indexed, *beside)
@@ -102,6 +103,55 @@ class Served(nn.Module):
             told = self.weighing.told(weighed, seen)
             self._tell(ready._replace(term=term), None, *told, mixed, "reference", seen)
         return mixed, weighed
+
+    def _chunked(self, ready: Ready, dropout: float) -> Tensor:
+        """Mixtures (b h q v), some queries at a time by the reference."""
+        view, queries = ready.view, ready.query.shape[2]
+        parts = [
+            chunked.Rows(rows, self.reach(view, rows))
+            for rows in chunked.blocks(queries, ready.key.shape[2] * ready.query.shape[1] * len(ready.query))
+        ]
+        if ready.kept and any(keys.stop != rows.stop for rows, keys in parts):  # what fades counts from the last key
+            return self.by_reference(ready, dropout)[0]
+        totals: list[Tensor | None] = []
+
+        def make(rows: chunked.Rows, of_queries: list[Tensor], of_keys: list[Tensor]) -> Tensor:
+            query, turned, *demand = of_queries
+            key, value, *kept = of_keys
+            part = Ready(query, key, value, tuple(kept), view.part(*rows), turned, demand=next(iter(demand), None))
+            seen = self._seen(part)
+            weighed, _ = self._weighed(part, seen)
+            if view.tap is not None:
+                totals.append(self.weighing.told(weighed, seen).total)
+            weights = reference.kept(self.weighing, weighed.weights, dropout=dropout)
+            return self._mixed(weights, value, distances_in(part.view))
+
+        modules = (self.score, self.position, self.weighing, self.span)
+        own = {id(each): each for module in modules if module is not None for each in module.parameters()}
+        draws = self.training and (dropout > 0 or self.normalizer.random or self.key_dropout is not None)
+        demand = [] if ready.demand is None else [ready.demand]
+        of_queries, of_keys = [ready.query, ready.turned, *demand], [ready.key, ready.value, *ready.kept]
+        mixed = chunked.attend(make, parts, of_queries, of_keys, list(own.values()), draws=draws)
+        if view.tap is not None:
+            known = [each for each in totals if each is not None]
+            total = torch.cat(known, 2) if known and len(known) == len(totals) else None
+            self._tell(ready, None, None, total, mixed, "chunked", joining=_Joined(self, ready))
+        return mixed
+
+    def reach(self, view: View, rows: slice) -> slice:
+        """Keys outside of which some queries surely see nothing."""
+        keys = view.key_positions.shape[1]
+        whole = not view.near or self.ahead or self.span is not None or self.key_dropout is not None
+        if whole or keys != view.query_positions.shape[1]:
+            return slice(None)
+        before, after = self.mask.reach(self.heads)
+        return slice(int(max(0, rows.start - before)), int(min(keys, rows.stop + after)))
+
+    def _weighed(self, ready: Ready, seen: Seen) -> tuple[Weighed, Tensor | None]:
+        """Weights, and what the position added to the scores."""
+        scores = self._scores(ready, seen)
+        term = self._term(ready, seen.visible, scores)
+        return self.weighing(scores if term is None else scores + term, seen), term
 
     def _scores(self, ready: Ready, seen: Seen) -> Tensor:
         sides = (seen.query_positions, seen.key_positions)
@@ -170,7 +220,8 @@ class Served(nn.Module):
         if view.tap is not None:
             total = None if sink is None else 1 - (logit - lse).exp().squeeze(-1)
             told = lse.squeeze(-1).detach() if self.weighing.cap is None else None
-            self._tell(ready._replace(key=ready.key.to(asked.dtype)), told, None, total, mixed, "banded")
+            self._tell(ready._replace(key=ready.key.to(asked.dtype)), told, None, total, mixed, "banded",
+                       joining=_Joined(self, ready))  # fmt: skip
         return mixed
 
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
@@ -219,21 +270,35 @@ class Served(nn.Module):
 
     def _tell(
         self, ready: Ready, lse: Tensor | None, weights: Tensor | None, total: Tensor | None, mixed: Tensor,
-        kernel: str, seen: Seen | None = None, bias: Tensor | None = None,
+        kernel: str, seen: Seen | None = None, bias: Tensor | None = None, joining: Joining | None = None,
     ) -> None:  # fmt: skip
-        view = ready.view
+        view, real = ready.view, ready.view.key_real
         assert view.tap is not None
-        seen, real = self._seen(ready) if seen is None else seen, view.key_real
-        joined = seen.bias if bias is None else bias
+        if joining is None:
+            seen = self._seen(ready) if seen is None else seen
+            pairs = Pairs(seen.visible, seen.bias if bias is None else bias, seen.factor, ready.term)
+            joining = Held(pairs, ready.key.shape[2])
         record = Record(
             address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
-            joining=Held(Pairs(seen.visible, joined, seen.factor, ready.term), ready.key.shape[2]),
-            lse=lse, weights=weights, output=mixed,
-            query_positions=view.query_positions, key_positions=seen.key_positions, query_real=view.query_real,
+            joining=joining, lse=lse, weights=weights, output=mixed, query_positions=view.query_positions,
+            key_positions=pad(view.key_positions, (self.ahead, 0)), query_real=view.query_real,
             key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
             temperature=self._temperature(view), total=total, trail=ready.trail,
         )  # fmt: skip
         view.tap(record)
+
+    def pairs(self, ready: Ready, rows: slice, keys: slice) -> Pairs:
+        """What joins some queries with some keys, made as the reference makes it."""
+        whole = self.ahead > 0 or len(ready.kept) > 0  # places in front, and what fades, are counted over all keys
+        some = chunked.Rows(slice(None), slice(None)) if whole else chunked.Rows(rows, keys)
+        query, turned = (x[:, :, some.queries] for x in (ready.query, ready.turned))
+        key, value = (x[:, :, some.keys] for x in (ready.key, ready.value))
+        demand = None if ready.demand is None else ready.demand[:, :, some.queries]
+        part = Ready(query, key, value, ready.kept, ready.view.part(*some), turned, demand=demand)
+        seen = self._seen(part)
+        term = self._term(part, seen.visible, self._scores(part, seen))
+        made = Held(Pairs(seen.visible, seen.bias, seen.factor, term), ready.key.shape[2])
+        return made.pairs(rows, keys) if whole else made.whole
 
     @torch.no_grad()
     def weights(self, record: Record, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -256,3 +321,20 @@ class Served(nn.Module):
         value = record.value.to(weights.device, weights.dtype)
         q, k = (each.to(weights.device) for each in (record.query_positions, record.key_positions[:, self.ahead :]))
         return self._mixed(weights, value, lambda: distances_of(q, k))
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A Joining that makes what it is asked for."""
+
+    served: Served
+    ready: Ready
+
+    def reach(self, rows: slice) -> slice:
+        every, ahead = range(self.ready.query.shape[2])[rows], self.served.ahead
+        near = self.served.reach(self.ready.view, slice(every.start, every.stop))
+        some = range(self.ready.key.shape[2] - ahead)[near]
+        return slice(0 if ahead else some.start, some.stop + ahead)
+
+    def pairs(self, rows: slice, keys: slice) -> Pairs:
+        return self.served.pairs(self.ready, rows, keys)

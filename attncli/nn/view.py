@@ -192,6 +192,20 @@ class View:
         asks = real[:, None, :, None]
         return self.once((mask, heads, "joined"), lambda: asks if seen is None else seen & asks)
 
+    def part(self, rows: slice, keys: slice) -> "View":
+        """The same of some queries and keys. What is counted over a text (q_length, …) it would count anew."""
+
+        def cut(x: Tensor | None, some: slice) -> Tensor | None:
+            return None if x is None else x[:, some]
+
+        return View(
+            self.query_positions[:, rows], self.key_positions[:, keys], cut(self.query_documents, rows),
+            cut(self.key_documents, keys), padded=self.padded, packed=self.packed, newest=self.newest,
+            lengths=self.lengths, ways=None if self.ways is None else self.ways[:, rows, keys], drawn=self.drawn,
+            query_carried={name: each[:, rows] for name, each in self.query_carried.items()},
+            key_carried={name: each[:, keys] for name, each in self.key_carried.items()},
+        )  # fmt: skip
+
     def text_lengths(self, side: Literal["query", "key"]) -> Tensor:
         """(b|1 n): tokens of the text that each place belongs to."""
         if side == "query":

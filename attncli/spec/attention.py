@@ -145,7 +145,7 @@ class MultiHead(Spec):
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
-    kernel: Literal["auto", "fused", "banded", "reference"] = "auto"
+    kernel: Literal["auto", "fused", "banded", "chunked", "reference"] = "auto"
 
     @property
     def without_kernel(self) -> tuple[str, ...]:
@@ -255,7 +255,7 @@ class Latent(Fixed):
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
-    kernel: Literal["auto", "fused", "banded", "reference"] = "auto"
+    kernel: Literal["auto", "fused", "banded", "chunked", "reference"] = "auto"
 
     @property
     def kv_heads(self) -> int:

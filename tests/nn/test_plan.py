@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attncli.nn.kernels.plan import Choice, Traits, plan
+from attncli.nn.kernels.plan import CHUNKED_FROM, CHUNKS, Choice, Size, Traits, plan
 from attncli.nn.view import view_of_self
 from attncli.streams import stream
 from tests import catalogue
@@ -27,6 +27,7 @@ BANDED = (
     "the mask is local: each block of queries reads 160 keys, so the cost grows with the length; "
     "rows under 320 tokens, and steps with a cache, take the whole row"
 )
+LATER = f"from {CHUNKED_FROM:,} weights a call on, chunked: {CHUNKS}"
 UNBANDED = "the mask is local, but the banded kernel has no select, span"
 
 REASONS = {
@@ -60,7 +61,26 @@ REASONS = {
 
 @pytest.mark.parametrize(("traits", "phase", "kernel", "reasons"), REASONS.values(), ids=REASONS.keys())
 def test_every_reason_is_reached(traits, phase, kernel, reasons):
+    if kernel == "reference" and traits.get("wanted") != "reference":
+        reasons = (*reasons, LATER)
     assert plan(dataclasses.replace(PLAIN, **traits), **CPU, phase=phase) == Choice(kernel, reasons)
+
+
+def test_many_weights_are_made_some_queries_at_a_time():
+    traits, where = dataclasses.replace(PLAIN, softmax=False, maps=4), {"device": "cpu", "dtype": "float32"}
+    no = "the normalizer is not softmax"
+    for size, choice in (
+        (Size(1, 1024, 1023, near=True), Choice("reference", (no,))),
+        (Size(1, 1024, 1024, near=True), Choice("chunked", (no, CHUNKS))),
+        (Size(64, 1024, 16, near=False), Choice("chunked", (no, CHUNKS))),
+    ):
+        assert plan(traits, **where, phase="train", size=size) == choice
+    asked = dataclasses.replace(traits, wanted="chunked")
+    assert plan(asked, **where, phase="train", size=Size(1, 8, 8, near=True)).kernel == "chunked"
+    joined = dataclasses.replace(traits, unchunked=("selective",))
+    assert plan(joined, **where, phase="train", size=Size(1, 2048, 2048, near=True)) == Choice(
+        "reference", (no, "all queries at once, because of selective")
+    )
 
 
 def test_what_binds_the_cpu_does_not_bind_other_devices():

@@ -159,6 +159,13 @@ def test_recurrent_stacks(text, says, help, old, new):
          "kernel: the banded kernel needs a mask that bounds the distance, as a window does; "
          "this is 'window(before=3)'",
          "write kernel: auto, or a window on both sides", "window(before=3)", "window(around=3)"),
+        (tagger("{attention: {normalizer: queries, kernel: ▸chunked}}"),
+         "kernel: under normalizer 'queries' a row depends on other queries, and the chunked kernel makes some at a "
+         "time",
+         "write kernel: auto", "queries", "sparsemax"),
+        (tagger("{attention: {mask: k < k_length - q, kernel: ▸chunked}}"),
+         "kernel: 'k < k_length - q' counts the tokens of a text, of which the chunked kernel sees some at a time",
+         "write kernel: auto", "k < k_length - q", "k < 9"),
         (tagger("{attention: {normalizer: sparsemax, kernel: ▸fused}}"),
          "kernel: the fused kernel has no normalizer 'sparsemax'", "write kernel: auto", "sparsemax", "softmax"),
         (tagger("{attention: {heads: 4, position: {d_rotary: ▸128}}}"), "d_rotary 128 is wider than a head, 64",

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from attncli.nn import dropout
+
 CACHED = 1 << 18
 """Scores that are made at a time: a megabyte of float32, which a core's cache holds."""
 
@@ -229,7 +231,7 @@ class _Draws:
         """1 / (1 - rate) at what stays and 0 at what is dropped; None where nothing is."""
         if self.generator is None:
             return None
-        return torch.empty_like(like).bernoulli_(1 - self.rate, generator=self.generator).div_(1 - self.rate)
+        return dropout.mask(like, self.rate, self.generator)
 
     def drop(self, weights: Tensor) -> Tensor:
         """The weights with some of them dropped."""

@@ -5,11 +5,15 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Phase = Literal["train", "eval"]
-Kernel = Literal["fused", "banded", "reference", "linear"]
-Wanted = Literal["auto", "fused", "banded", "reference"]
+Kernel = Literal["fused", "banded", "chunked", "reference", "linear"]
+Wanted = Literal["auto", "fused", "banded", "chunked", "reference"]
 
 BANDED_FROM = 2
 """Rows of so many times the keys that a block reads are where the banded kernel begins to win."""
+
+CHUNKED_FROM = 1 << 22
+"""Weights of one call, over all rows and heads, from which on the chunked kernel is no slower than the reference."""
+CHUNKS = "some queries at a time, made again backward, so that the weights of one block are held"
 
 
 @dataclass(frozen=True)
@@ -26,8 +30,10 @@ class Traits:
     d_value: int
     mask: str
     steps: tuple[str, ...] = ()  # keys of the spec that ask for steps which only the reference has
+    maps: int = 1  # of weights, over all heads
     span: int | None = None  # keys that a block of queries reads, where the mask is local
     unbanded: tuple[str, ...] = ()  # what keeps the banded kernel away
+    unchunked: tuple[str, ...] = ()  # what keeps the chunked kernel away
     wanted: Wanted = "auto"
 
 
@@ -60,7 +66,7 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
         least = 0 if traits.wanted == "banded" else BANDED_FROM * traits.span
         if not traits.unbanded and (size is None or (size.near and size.keys >= least)):
             return Choice("banded", (_banded(traits, least),))
-    other = _whole(traits, device=device, phase=phase)
+    other = _whole(traits, device=device, phase=phase, size=size)
     if traits.span is None or not traits.unbanded or traits.wanted == "fused":
         return other
     against = "the mask is local, but the banded kernel has no " + ", ".join(traits.unbanded)
@@ -72,13 +78,15 @@ def _banded(traits: Traits, least: int) -> str:
     return f"{cost}; rows under {least} tokens, and steps with a cache, take the whole row" if least else cost
 
 
-def _whole(traits: Traits, *, device: str, phase: Phase) -> Choice:
+def _whole(traits: Traits, *, device: str, phase: Phase, size: Size | None) -> Choice:
     """Of the kernels that look at whole rows.
 
     The fused kernel is torch's scaled_dot_product_attention. Its fast form on the CPU has no dropout, no gradient for
     a bias and no values of another width than the keys; it would fall back to one that holds all weights, as the
     reference does, so the reference is the honest name there.
     """
+    if traits.wanted == "chunked":
+        return _by_rows(traits, size, ("the spec asks for it",))
     against = []
     if not traits.product:
         against.append("the score is no dot product")
@@ -93,8 +101,21 @@ def _whole(traits: Traits, *, device: str, phase: Phase) -> Choice:
         if traits.d_value != traits.d_head:
             against.append(f"on the CPU the fused kernel needs d_value = d_head ({traits.d_value} and {traits.d_head})")
     if against and (traits.wanted != "fused" or not (traits.product and traits.softmax and not traits.steps)):
-        return Choice("reference", tuple(against))
+        return _by_rows(traits, size, tuple(against))
     reasons = ["a dot product under softmax: the weights need not be held"]
     if traits.wanted == "fused" and against:
         reasons.append("the spec asks for it, though " + "; ".join(against))
     return Choice("fused", tuple(reasons))
+
+
+def _by_rows(traits: Traits, size: Size | None, against: tuple[str, ...]) -> Choice:
+    """The reference, or the same some queries at a time."""
+    if traits.unchunked:
+        return Choice("reference", (*against, f"all queries at once, because of {', '.join(traits.unchunked)}"))
+    if traits.wanted == "chunked":
+        return Choice("chunked", against)
+    if size is None:
+        return Choice("reference", (*against, f"from {CHUNKED_FROM:,} weights a call on, chunked: {CHUNKS}"))
+    if size.batch * traits.maps * size.queries * size.keys < CHUNKED_FROM:
+        return Choice("reference", against)
+    return Choice("chunked", (*against, CHUNKS))

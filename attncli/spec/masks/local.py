@@ -33,14 +33,20 @@ class Local(NamedTuple):
 def local_of(tree: Truth, heads: int) -> Local | None:
     """The reach of all heads of a mask that reads q, k and h alone; None where it is not bounded on both sides."""
     forms = {form_of(at_head(tree, head)) for head in range(heads)}
-    found = [_reach(form) for form in forms]
-    before, after = (max(each) for each in zip(*found, strict=True))
+    before, after = reach_of(tree, heads)
     if math.inf in (before, after):
         return None
     steps = {_step(form) for form in forms}
     periods = [_period(form) for form in forms]
     period = None if None in periods else math.lcm(*(each for each in periods if each))
     return Local(max(0, int(before)), max(0, int(after)), steps.pop() if len(steps) == 1 else 1, period)
+
+
+@lru_cache(maxsize=512)
+def reach_of(tree: Truth, heads: int) -> tuple[float, float]:
+    """The most that q - k, and k - q, can be over all heads."""
+    before, after = zip(*(_reach(form_of(at_head(tree, head))) for head in range(heads)), strict=True)
+    return max(before), max(after)
 
 
 def _reach(form: Form) -> tuple[float, float]:

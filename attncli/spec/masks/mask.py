@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from attncli.spec.masks.forms import FALSE, TRUE, Some, at_head, form_of, with_key, with_number
 from attncli.spec.masks.grammar import read_tree
 from attncli.spec.masks.linear import Box
-from attncli.spec.masks.local import Local, local_of
+from attncli.spec.masks.local import Local, local_of, reach_of
 from attncli.spec.masks.picture import draw
 from attncli.spec.masks.predicates import Causal, Predicate, Prefix, Same
 from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
@@ -131,6 +131,10 @@ class Mask:
         """
         form = form_of(self.tree)
         return None if form in (TRUE, FALSE) else band_of(form)
+
+    def reach(self, heads: int) -> tuple[float, float]:
+        """The most that q - k and k - q can be where a key is seen, as far as is proved; causal is (inf, 0)."""
+        return reach_of(self.tree, heads if "h" in self.names else 1)
 
     def local(self, heads: int) -> Local | None:
         """How far any of the heads sees, if that is bounded on both sides and decided by q, k and h alone."""

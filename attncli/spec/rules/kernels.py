@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 from attncli.spec.attention import AnyAttention
 from attncli.spec.base import Fault
-from attncli.spec.normalizers import Softmax
-from attncli.spec.positions import T5, Alibi, Kerple, LogDistance, NoPosition, Rotary, Sandwich, Xpos
+from attncli.spec.normalizers import Queries, Softmax
+from attncli.spec.positions import T5, Alibi, Kerple, LogDistance, NoPosition, Pope, Rotary, Sandwich, Xpos
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import Cosine, Distance, Dot, General, ScaledDot, Trilinear
+from attncli.spec.steps import Indexer
 from attncli.spec.words import listed
 
 PRODUCTS = (ScaledDot, Dot, Cosine, General, Trilinear, Distance)
 """Scores that are a dot product of something made of each side."""
-OF_DISTANCE = (NoPosition, Rotary, Xpos, Alibi, T5, Kerple, Sandwich, LogDistance)
+OF_DISTANCE = (NoPosition, Rotary, Xpos, Pope, Alibi, T5, Kerple, Sandwich, LogDistance)
 """Positions that turn queries and keys, or add a number to each distance."""
 AUTO = "write kernel: auto"
 
@@ -33,6 +34,8 @@ def faults(site: Site) -> Iterator[Fault]:
             if a.mask.local(a.heads) is None:
                 rule = f"the banded kernel needs a mask that bounds the distance, as a window does; this is '{a.mask}'"
                 yield Fault(where, rule, f"{AUTO}, or a window on both sides")
+        case "chunked":
+            yield from (Fault(where, rule, AUTO) for rule in _unchunked(site))
         case "auto" | "reference":
             pass
 
@@ -55,3 +58,18 @@ def _unbanded(a: AnyAttention) -> tuple[str, ...]:
     }
     others = [key for key in a.without_kernel if key != "soft_cap" and not key.startswith("position ")]
     return (*(key for key, written in asked.items() if written), *others)
+
+
+def _unchunked(site: Site) -> Iterator[str]:
+    """Why not some queries can be served before the others."""
+    a = site.attention
+    if isinstance(site.stack, Recurrent):
+        yield f"'{site.name}' goes step by step, and the chunked kernel serves whole rows"
+    if isinstance(a.normalizer, Queries) or a.selective != "none":
+        which = "selective" if a.selective != "none" else f"normalizer '{a.normalizer.kind}'"
+        yield f"under {which} a row depends on other queries, and the chunked kernel makes some at a time"
+    if isinstance(a.select, Indexer):
+        yield "an indexer learns from whole rows of weights, and the chunked kernel makes some at a time"
+    counts = {name for name in a.mask.names if name in ("q_length", "k_length") or name.startswith("most ")}
+    if counts:
+        yield f"'{a.mask}' counts the tokens of a text, of which the chunked kernel sees some at a time"
