@@ -20,6 +20,7 @@ Tree = dict[str, Any]
 SKIPPED = {
     "kind", "kernel", "stack", "repeat", "name", "order", "layers", "field", "max_length", "d_model", "cross_attention",
     "attention", "feedforward", "input", "d_hidden", "same_as", "mask", "second_projections",
+    "segments",
 }  # fmt: skip
 """Keys that are no choice of a kind by themselves, or that are drawn elsewhere (masks, below)."""
 
@@ -55,7 +56,7 @@ VALUES: dict[str, Any] = {
     "components": 2, "cutoffs": [6, 12], "pieces": 2, "features": 8, "d_hidden": 6, "gain": 1.3, "std": 0.05,
     "bound": 0.2, "length_temperature": 0.1, "q_rank": 8, "kv_rank": 6, "qk_heads": 2, "short": [1.0, 1.5, 2.0],
     "long": [2.0, 3.0, 4.0], "max_length": 32, "groups": 2, "active_groups": 1, "buckets_": 8, "start": 0.3,
-    "offset": -1.0, "clamp": 2.0, "slope": 1.5, "up_offset": 1.0, "capacity": 2.0, "weight": 0.02, "rate": 0.002,
+    "offset": -1.0, "clamp": 2.0, "slope": 1.5, "up_offset": 1.0, "capacity": 1.5, "weight": 0.02, "rate": 0.002,
     "loss": 0.5, "low": 1.0, "high": 4.0, "beta_fast": 16.0, "beta_slow": 2.0, "scale_base": 64.0, "bands": 3,
 }  # fmt: skip
 """A value that fits a model of width 12 with heads of width 6, where the shape alone does not say."""
@@ -93,9 +94,12 @@ def transformer_options() -> list[Option]:
     stack = {key: shape for key, shape in keys_of(Transformer).items() if key not in ("bias",)}
     found += _keys("stack", stack, ())
     for name in ("feedforward", "input"):
-        found += _values(name, stack[name], (name,))
+        own_kinds = _values(name, stack[name], (name,))
+        found += [option for option in own_kinds if "gate=" not in option.name]  # of the shared map of experts alone
         first, *others = [keys_of(kind) for kind in _kinds(stack[name])]
         for option in _keys(name, first, (name,)):
+            if option.key == "feedforward.gate":
+                continue
             own = any(option.key.split(".")[1] not in keys for keys in others)  # a key that the kind must be chosen for
             found.append(replace(option, key=name) if own else option)
     found += [Option(f"mask {mask}", "mask", {"decoder": {"attention": {"mask": mask}}}) for mask in CAUSAL_MASKS]
