@@ -76,7 +76,8 @@ def expected(key: str, shape: Shape, node: Node | None) -> tuple[str, str]:
     """What is wrong with a value of `key`, and the way out."""
     what = said(shape)
     if node is None:
-        what = f"one of {listed(shape.kinds)}" if isinstance(shape, Union_) else what
+        first = shape.of[0] if isinstance(shape, Either) else shape
+        what = f"one of {listed(first.kinds)}" if isinstance(first, Union_) else what
         return f"{key}: expected {what}", f"write `{key}: …`, {what}"
     return f"{key}: expected {what}, found {shown(node)}", _help(shape, node)
 

@@ -99,7 +99,9 @@ def _kind(text: str, draw: random.Random) -> Mutant | None:
         if key in ("kind", "task", "score", "norm", "optimizer", "tokenizer", "normalizer", "feedforward", "pooling")
         and isinstance(item, Scalar) and isinstance(item.value, str)
     ]  # fmt: skip
-    return _wrong(text, *draw.choice(words), "kind", draw) if words else None
+    mutant = _wrong(text, *draw.choice(words), "kind", draw) if words else None
+    slip = mutant is not None and mutant.meant == "gelu" and re.search(r"\bglu\b", mutant.text) and "glu" not in text
+    return None if slip else mutant  # another kind is no mistake
 
 
 def _value(text: str, draw: random.Random) -> Mutant | None:

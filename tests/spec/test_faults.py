@@ -241,7 +241,8 @@ def test_a_key_of_another_place(text, says, help):
         ("name: x\ntask: ▸translation\nmodel: {encoder: {}, decoder: {}}\n", "task: there is no kind 'translation'",
          "did you mean 'seq2seq'?"),
         ("name: x\ntask: ▸{stack: encoder}\nmodel: {encoder: {}}\n", "task: kind is missing",
-         "write one of seq2seq, language_model, masked_language_model, classification or tagging"),
+         "write one of seq2seq, language_model, masked_language_model, denoising, sentence_pair, classification or "
+         "tagging"),
     ],
 )  # fmt: skip
 def test_a_kind_that_there_is_not(text, says, help):
@@ -320,7 +321,7 @@ def test_a_value_out_of_its_limits(text, says, help):
     [
         ("▸name: x\n", [("'model' is missing", "write `model: …`, a mapping"),
                         ("'task' is missing", "write `task: …`, one of seq2seq, language_model, "
-                         "masked_language_model, classification or tagging")]),
+                         "masked_language_model, denoising, sentence_pair, classification or tagging")]),
         ("▸task: tagging\nmodel: {encoder: {}}\n", [("'name' is missing", "write `name: …`, text")]),
         (of_rest("data: ▸{valid: a.tsv}"), [("data: 'train' is missing",
                                              "write `train: …`, text, or a list of texts")]),

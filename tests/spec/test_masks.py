@@ -126,7 +126,7 @@ def test_names_are_what_must_be_passed():
         ("causl", 0, "there is no 'causl' in masks", "did you mean 'causal'?"),
         ("causal & postfx", 9, "there is no 'postfx' in masks",
          "masks know full, causal, window, first, global, block, dilated, same, prefix, neighbourhood, random_blocks, "
-         "q, k, h, q_length, k_length, abs, min, max, by_head, document, word, prefix_length"),
+         "q, k, h, q_length, k_length, abs, min, max, by_head, document, word, segment, prefix_length"),
         ("prefix_length", 0, "a mask takes truths, and 'prefix_length' is an integer",
          "compare it, as in q - k <= 7"),
         ("prefix_length(q) == 1", 0, "'prefix_length' is a number, not a function", "write prefix_length alone"),
