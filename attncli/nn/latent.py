@@ -2,8 +2,11 @@
 
     c = norm(W m);  r = turn(W_r m);  k_h = [U_h c, r];  v_h = U'_h c;  c' = norm(W' x);  q_h = [Q_h c', turn(R_h c')]
 
-DeepSeek-AI 2024, arXiv:2405.04434, section 2.1. What `read` gives, and a cache keeps, is r and c; every call of
-`attend` makes the keys and values of all heads of them. Popular code turns neighbouring features (layout interleaved).
+DeepSeek-AI 2024, arXiv:2405.04434, section 2.1. What `read` gives, and a cache keeps, is r and c; a call of `attend`
+makes the keys and values of all heads of them, or compares and mixes the latents as they are, whichever is less work:
+
+    q . (U c) = (U'q) . c;  sum_k w_k (U' c_k) = U' (sum_k w_k c_k)
+ Popular code turns neighbouring features (layout interleaved).
 """
 
 import torch
@@ -11,9 +14,11 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Asked, Attention, Projected
 from attncli.nn.kernels.plan import Wanted
+from attncli.nn.kernels.reference import wide
 from attncli.nn.norms import build_norm
 from attncli.nn.placing import build_position, turned
 from attncli.nn.positions import Relative
+from attncli.nn.positions.rotary import Rotary
 from attncli.nn.scores import Product
 from attncli.nn.serving import Ready
 from attncli.nn.steps import Ending
@@ -64,6 +69,39 @@ class LatentAttention(Attention):
         latent, shared = torch.split(self.kv_down(memory).unsqueeze(1), [self.kv_rank, self.widths[1]], -1)
         return turned(self.position, shared, view, "key"), self.kv_latent_norm(latent), *self.position.keep(memory)
 
+    def attend(self, asked: Asked, projected: Projected, view: View) -> Tensor:
+        """As every attention; a tap, which is told keys and values, has them made."""
+        queries, keys = asked.query.shape[2], projected[0].shape[2]
+        if self.training or view.tap is not None or not self.absorbs(queries, keys):
+            return super().attend(asked, projected, view)
+        return self.end(self._absorbed(asked, projected, view), asked)
+
+    def absorbs(self, queries: int, keys: int) -> bool:
+        """Whether few queries meet a past whose latents take fewer multiplications than its keys and values would, and
+        nothing but a product, which may be turned, asks for those."""
+        turns = type(self.position) is Relative or isinstance(self.position, Rotary)
+        if type(self.kv_up) is not nn.Linear or not turns or queries >= keys:
+            return False
+        d_head, _, d_value = self.widths
+        made = (d_head + d_value) * self.kv_rank
+        return queries * (made + 2 * keys * self.kv_rank) < keys * (made + queries * (d_head + d_value))
+
+    def _absorbed(self, asked: Asked, projected: Projected, view: View) -> Tensor:
+        """Mixtures (b h q d_value) by way of all weights, with the maps from the latent in the query and behind it."""
+        assert isinstance(self.score, Product)
+        shared, latent, *_ = projected
+        d_head, d_rotary, d_value = self.widths
+        maps = self.kv_up.weight.view(self.heads, d_head + d_value, -1)
+        of_key, of_value = torch.split(maps, [d_head, d_value], 1)
+        plain, turning = torch.split(self.position.ask(asked.query), [d_head, d_rotary * self.position.widens], -1)
+        query = torch.cat((torch.matmul(plain, of_key.to(plain.dtype)), turning), -1)
+        key = torch.cat((latent, shared), -1)
+        seen = self._seen(Ready(query, key, latent, (), view, asked.query))
+        scores = wide(_with_all(query, key.squeeze(1).mT)) * self.score.scale
+        weights = self.weighing(scores, seen).weights.to(latent.dtype)
+        mixed: Tensor = torch.matmul(_with_all(weights, latent.squeeze(1)), of_value.mT.to(latent.dtype))
+        return mixed
+
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
         shared, latent, *kept = projected
         d_head, _, d_value = self.widths
@@ -74,6 +112,11 @@ class LatentAttention(Attention):
     def _heads(self, x: Tensor) -> Tensor:
         """(b n heads*e) to (b heads n e)."""
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def _with_all(x: Tensor, read: Tensor) -> Tensor:
+    """x (b h q i) times what all heads read (b i j), without a copy of that for each head."""
+    return torch.matmul(x.flatten(1, 2), read).view(*x.shape[:3], -1)
 
 
 def build_latent(

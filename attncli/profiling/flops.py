@@ -159,11 +159,11 @@ def _attention_work(
     maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
     maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
     if part.second_projections is not None:
-        keys = pairs.dense // heads
-        chosen = sum(bool(part.second_projections.allows(q, 0)) for q in range(keys - pairs.queries, keys))
+        ends = pairs.dense // (heads * pairs.queries)  # a cache has only the newest queries
+        chosen = sum(bool(part.second_projections.allows(ends - q, 0)) for q in range(1, pairs.queries + 1))
         maps += chosen * d_query * heads * each * ask * ("query" in projections)
-        maps += pairs.new_keys * d_memory * kv_heads * each * read * ("key" in projections)
-        maps += pairs.new_keys * d_memory * kv_heads * value * ("value" in projections)
+        again = each * read * ("key" in projections) + value * ("value" in projections)
+        maps += pairs.new_keys * d_memory * kv_heads * again
         pairs = replace(pairs, dense=pairs.dense + pairs.dense * chosen // pairs.queries)
     doubled = 2 * (heads * value + d_query) if part.output == "attention_on_attention" else heads * value
     maps += pairs.queries * doubled * d_output * ("output" in projections)
@@ -198,14 +198,16 @@ def _placed(part: AnyAttention, d_model: int, ask: int, read: int, value: int, p
 def _latent_work(
     address: str, part: Latent, d_query: int, d_output: int, d_memory: int, pairs: _Pairs, batch: int
 ) -> Work:
-    """Maps to the latents, and from them: the keys and values of all that a cache holds are made for each query."""
+    """Maps to the latents, and from them to keys and values; few queries read the latents of a past as they are."""
     wide, keys = part.d_head + part.d_rotary, pairs.dense // (part.heads * pairs.queries)
-    down, rank = (0, d_query) if part.q_rank is None else (d_query * part.q_rank, part.q_rank)
-    maps = pairs.queries * (down + rank * part.heads * wide + part.heads * part.d_value * d_output)
-    maps += pairs.new_keys * d_memory * (part.kv_rank + part.d_rotary)
-    maps += keys * part.kv_rank * part.heads * (part.d_head + part.d_value)
+    maps = pairs.queries * part.heads * ((part.q_rank or d_query) * wide + part.d_value * d_output)
+    maps += pairs.queries * d_query * (part.q_rank or 0) + pairs.new_keys * d_memory * (part.kv_rank + part.d_rotary)
+    made, pair = part.kv_rank * (part.d_head + part.d_value), wide + part.d_value
+    latent, turns = 2 * part.kv_rank + part.d_rotary, part.position.kind in ("rotary", "xpos", "none")
+    few = pairs.queries < keys and pairs.queries * (made + keys * latent) < keys * (made + pairs.queries * pair)
+    maps += (pairs.queries if few and turns else keys) * part.heads * made
     position = _placed(part, d_query, wide, wide, part.d_value, pairs)
-    work = _scaled(address, 2 * batch, maps + position.row, pairs, wide + part.d_value)
+    work = _scaled(address, 2 * batch, maps + position.row, pairs, latent if few and turns else pair)
     return replace(work, visible=work.visible + 2 * position.once, dense=work.dense + 2 * position.once)
 
 

@@ -30,7 +30,7 @@ TRANSFORMERS = {
     "general": transformer("heads: 4, score: general"),
     "biased_dot": transformer("heads: 4, score: biased_dot"),
     "cosine": transformer("heads: 2, score: cosine"),
-    "second": transformer("heads: 4, kv_heads: 2, second_projections: q % 2 == 0"),
+    "second": transformer("heads: 4, kv_heads: 2, second_projections: q == 1 | q > 4"),
     "no_maps": transformer("heads: 4, projections: [value, output], score: general"),
     "talking_gated": transformer("heads: 4, kv_heads: 2, talking_heads: both, gate: sigmoid, sink: learned"),
     "talking_gated_heads": transformer("heads: 4, talking_heads: after, gate: sigmoid_per_head, qk_norm: rms_norm"),
@@ -104,4 +104,9 @@ PLACED = {
                        "short: [1, 1, 1], long: [2, 2, 2]}}"),
 }  # fmt: skip
 """Positions; a step of training makes no gradient of the distances themselves, so it is less than three times this."""
-ALL = TRANSFORMERS | CHOSEN | POOLED | RECURRENT | PLACED
+LATENT = {
+    "latent": placed("{layout: interleaved}").replace("kv_heads: 2", "kind: latent, kv_rank: 5, d_rotary: 4"),
+    "latent, wide": placed("none").replace("kv_heads: 2", "kind: latent, q_rank: 7, kv_rank: 40, d_value: 5"),
+}
+"""Their keys and values are made of all that a text has, or not at all."""
+ALL = LATENT | TRANSFORMERS | CHOSEN | POOLED | RECURRENT | PLACED
