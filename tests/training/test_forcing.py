@@ -9,6 +9,7 @@ from attncli.errors import SpecError
 from attncli.spec.base import Time
 from attncli.spec.load import load_text
 from attncli.spec.tasks import Scheduled
+from attncli.streams import stream
 from attncli.training.forcing import chance, with_own_tokens
 from attncli.training.schedules import Pace
 from tests.training.made import assembled, go, model_of, pairs, run_of, weights_of
@@ -47,6 +48,16 @@ def test_tokens_behind_the_first_are_exchanged_for_likely_ones(kind):
     share = (found.values[:, 1:] != given.values[:, 1:])[other].double().mean().item()
     assert share == pytest.approx(0.3, abs=0.06)
     assert torch.equal(with_own_tokens(model, batch, 0.0)["target"].values, given.values)
+
+
+def test_the_first_token_stays_behind_padding():
+    model, texts = model_of(run_of()), [[2, 7, 8], [2], [2, 9]]
+    target = stream(texts, pad=0, left=True)
+    batch = {"source": stream([[5, 3]] * 3, pad=0), "target": target}
+    torch.manual_seed(1)
+    found = with_own_tokens(model, batch, 1.0)["target"].values
+    first = ~target.real | (target.positions == 0)
+    assert torch.equal(found[first], target.values[first])
 
 
 def test_what_has_no_meaning_is_refused():
