@@ -7,15 +7,17 @@ differences of the reference.
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from attncli.checking.heard import Call, Read, by_module, listening, seen_in, sides
+from attncli.checking.heard import Call, Read, by_module, listening, outermost, seen_in, sides
 from attncli.checking.measure import TOLERANCE, Measure, apart
 from attncli.checking.oracle import outputs, values_of
 from attncli.checking.subject import Subject
 from attncli.nn.attention import Attention
+from attncli.nn.second import TwiceProjected
 from attncli.spec.seeds import mix
 
 ROWS = (0, 2)
@@ -33,7 +35,7 @@ def answers(subject: Subject) -> Iterator[Measure]:
     with listening(subject.model) as calls, torch.enable_grad():
         subject.model(subject.batch(*ROWS))
     heard = by_module(calls)
-    for address, module in subject.model.attentions().items():
+    for address, module in outermost(subject.model).items():
         if module not in heard:
             yield Measure(float("inf"), f"{address}: it was never asked")
             continue
@@ -146,11 +148,21 @@ def told_row(calls: Sequence[Call], row: int) -> list[Tensor]:
         queries, keys = sides(call.view, row)
         if not queries.places:
             continue
+        given: dict[str, Any] = {"x": call.x[row, queries.places], "memory": call.read.memory[row, keys.places]}
         found = outputs(
-            module, call.x[row, queries.places], call.read.memory[row, keys.places],
-            seen_in(module.mask, queries, keys), lender=lender, values=_values(call.read, row, keys.places),
-            at=queries.start, earlier=earlier,
+            module, **given, visible=seen_in(module.mask, queries, keys), lender=lender,
+            values=_values(call.read, row, keys.places), at=queries.start, earlier=earlier,
         )  # fmt: skip
+        if isinstance(module, TwiceProjected):
+            assert isinstance(lender, TwiceProjected)
+            assert call.read.first is None, "tell the oracle of second projections of mixed values"
+            second = outputs(
+                module, **given, visible=seen_in(module.second.mask, queries, keys), lender=lender.second,
+                asking=module.second,
+            )  # fmt: skip
+            for q in range(len(queries.places)):
+                if module.rows.allows(queries.start + q, 0):
+                    found.output[q] = second.output[q]
         for q in range(len(queries.places)):
             earlier.append([head[q] for head in found.weighed])
         told.append(torch.tensor(found.output, dtype=torch.float64))

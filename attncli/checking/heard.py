@@ -91,7 +91,7 @@ HEARD = ("ask", "read", "attend", "ready", "end")
 @contextmanager
 def listening(model: Model) -> Iterator[list[Call]]:
     """The calls of all attentions of the model, in their order. States that enter one are leaves of its graph."""
-    ear, modules = _Ear(), list(model.attentions().values())
+    ear, modules = _Ear(), list(outermost(model).values())
     for module in modules:
         ear.listen(module)
     try:
@@ -100,6 +100,13 @@ def listening(model: Model) -> Iterator[list[Call]]:
         for module in modules:
             for name in HEARD:
                 delattr(module, name)
+
+
+def outermost(model: Model) -> dict[str, Attention]:
+    """The attentions by address, without those that are parts of others."""
+    every = model.attentions()
+    parts = {id(part) for each in every.values() for part in each.modules() if part is not each}
+    return {address: each for address, each in every.items() if id(each) not in parts}
 
 
 def by_module(calls: Sequence[Call]) -> dict[Attention, list[Call]]:

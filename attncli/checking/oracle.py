@@ -31,12 +31,14 @@ Numbers = list[float]
 
 def outputs(
     module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible, *, lender: Attention | None = None,
+    asking: Attention | None = None,
     values: list[reference_steps.Parts] | None = None, at: int = 0, earlier: Earlier = (),
 ) -> reference.Heads:  # fmt: skip
     """The reference's answer for one row: x (q d) and memory (k d).
 
-    `lender` is the attention that made the keys and values, where it is another; `values` (k g v) stand in place of
-    those that are made of memory; the first query is at place `at`, and `earlier` are the weights of steps before it.
+    `lender` is the attention that made the keys and values, where it is another, and `asking` that which made the
+    queries; `values` (k g v) stand in place of those that are made of memory; the first query is at place `at`, and
+    `earlier` are the weights of steps before it.
     """
     lender = lender or module
     normalizer, turn = module.normalizer, turn_of(module.position, len(memory))
@@ -63,7 +65,7 @@ def outputs(
     return tell(
         x.tolist(),
         memory.tolist(),
-        maps_of(module, lender, x.shape[1], memory.shape[1]),
+        maps_of(module, lender, x.shape[1], memory.shape[1], asking or module),
         heads=module.heads,
         kv_heads=module.kv_heads,
         score=trailed(module.score, earlier) if module.score.sequential else score_of(module.score),
@@ -78,19 +80,21 @@ def outputs(
     )
 
 
-def maps_of(module: Attention, lender: Attention, d_query: int, d_memory: int) -> reference.Projections:
-    """The linear maps of an attention that reads the keys and values of `lender`."""
+def maps_of(
+    module: Attention, lender: Attention, d_query: int, d_memory: int, asking: Attention
+) -> reference.Projections:
+    """The linear maps of an attention that reads the keys and values of `lender` with the queries of `asking`."""
     return reference.Projections(
-        *(_matrix(module.query, d_query), _matrix(lender.key, d_memory)),
+        *(_matrix(asking.query, d_query), _matrix(lender.key, d_memory)),
         *(_matrix(lender.value, d_memory), _matrix(module.output, _joined(lender, d_memory, module.heads))),
-        *(_bias(each) for each in (module.query, lender.key, lender.value, module.output)),
+        *(_bias(each) for each in (asking.query, lender.key, lender.value, module.output)),
     )
 
 
 def values_of(module: Attention, memory: Matrix, first: list[reference_steps.Parts]) -> list[reference_steps.Parts]:
     """(k g v): the values of an attention, mixed with those of the first layer where it mixes them."""
     steps = reference_steps.Steps(value=over_heads(module.value_norm))
-    maps = maps_of(module, module, 1, len(memory[0]))
+    maps = maps_of(module, module, 1, len(memory[0]), module)
     own = reference.values_of(memory, maps, kv_heads=module.kv_heads, steps=steps)
     if module.value_residual is None or not first:
         return own

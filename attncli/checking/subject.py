@@ -134,7 +134,7 @@ def _labels(run: Run, sizes: Sizes, rows: Rows, generator: torch.Generator) -> l
         case Rewriting() | LanguageModel():
             return [[*row[1:], *_ids(1, sizes.vocabularies[written], generator)] for row in rows[written]]
         case MaskedLanguageModel():
-            return [[token if at % 2 else IGNORE for at, token in enumerate(row)] for row in rows[written]]
+            return [[IGNORE if at % 2 else token for at, token in enumerate(row)] for row in rows[written]]
 
 
 def chunk(texts: Sequence[Sequence[int]], start: int, end: int) -> Stream:

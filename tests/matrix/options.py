@@ -114,13 +114,13 @@ def kinds_of_attention() -> Iterator[Option]:
     """Each kind of attention beside multi_head, and each key that it has for itself."""
     for kind in _kinds(keys_of(Transformer)["attention"])[1:]:
         word, own = kind_of(kind), keys_of(kind)
-        given = {"kind": word, **{name: VALUES[name] for name in _required(kind) if name in VALUES}}
-        given |= _nested(kind) | FITTED.get(word, {})
+        given = {"kind": word, **{name: VALUES[name] for name in required(kind) if name in VALUES}}
+        given |= nested(kind) | FITTED.get(word, {})
         yield Option(f"attention={word}", "attention", _beside({"attention": given}, f"attention={word}"))
         theirs = keys_of(MultiHead) if issubclass(kind, MultiHead) else {}  # what it inherits is paired with it
         for key, shape in own.items():
             if key not in ("heads", *given, *theirs, *SKIPPED, *BRANCH):
-                for value, told in _choices(key, shape, depth=1):
+                for value, told in choices(key, shape, depth=1):
                     name = f"attention={word} {key}={told}"
                     yield Option(name, "attention", _beside({"attention": {**given, key: value}}, name), detail=True)
 
@@ -154,23 +154,23 @@ def _keys(of: str, shapes: dict[str, Shape], path: tuple[str, ...]) -> Iterator[
 
 def _values(name: str, shape: Shape, path: tuple[str, ...]) -> Iterator[Option]:
     """Each kind and word that a key takes, and one number; inside a kind, each of its keys."""
-    for value, told in _choices(path[-1], shape):
+    for value, told in choices(path[-1], shape):
         full = f"{name}={told}"
         yield Option(full, name, _beside(_tree(path, value), full), detail=" " in told)
 
 
-def _choices(key: str, shape: Shape, depth: int = 0) -> Iterator[tuple[Any, str]]:
+def choices(key: str, shape: Shape, depth: int = 0) -> Iterator[tuple[Any, str]]:
     match shape:
         case Union_(kinds=kinds):
             for kind, record in kinds.items():
-                needed = {name: VALUES[name] for name in _required(record) if name in VALUES}
-                needed |= _nested(record) | FITTED.get(kind, {})
+                needed = {name: VALUES[name] for name in required(record) if name in VALUES}
+                needed |= nested(record) | FITTED.get(kind, {})
                 yield ({"kind": kind, **needed} if needed else kind), kind
                 if depth:
                     continue  # a kind within a kind is a choice; its own keys are drawn where it stands by itself
                 for inner, part in keys_of(record).items():
                     if inner not in ("kind", *needed, *SKIPPED, *BRANCH) or inner in ("d_hidden",):
-                        for value, told in _choices(inner, part, depth + 1):
+                        for value, told in choices(inner, part, depth + 1):
                             yield {"kind": kind, **needed, inner: value}, f"{kind} {inner}={told}"
         case Words(words=words):
             yield from ((word, str(word)) for word in words)
@@ -185,19 +185,19 @@ def _choices(key: str, shape: Shape, depth: int = 0) -> Iterator[tuple[Any, str]
             yield {name: VALUES[name] for name in keys_of(record) if name in VALUES}, "mapping"
         case Either(of=parts):
             for part in parts:
-                yield from _choices(key, part, depth)
+                yield from choices(key, part, depth)
         case Listing() | Table() | Plain():
             return
 
 
-def _nested(record: type[Spec]) -> Tree:
+def nested(record: type[Spec]) -> Tree:
     """Required keys that are unions themselves, at their first kind."""
     shapes = keys_of(record)
-    return {name: next(iter(shape.kinds)) for name in _required(record)
+    return {name: next(iter(shape.kinds)) for name in required(record)
             if name not in VALUES and isinstance(shape := shapes[name], Union_)}  # fmt: skip
 
 
-def _required(record: type[Spec]) -> list[str]:
+def required(record: type[Spec]) -> list[str]:
     return [name for name, info in record.model_fields.items()
             if info.is_required() and not any(isinstance(mark, Derived) for mark in info.metadata)]  # fmt: skip
 
