@@ -20,6 +20,7 @@ RANKS = (
     {"streams", "pictures"},
     {"nn", "data"},
     {"training", "decoding", "evaluation", "maps", "profiling", "checking"},
+    {"analysis"},
     {"api"},
     {"cli"},
 )

@@ -11,7 +11,9 @@ import click
 from attncli import __version__
 from attncli.errors import AttncliError
 
-VERBS = ("build", "train", "evaluate", "predict", "inspect", "profile", "check", "explain", "init", "schema")
+VERBS = (
+    "build", "train", "evaluate", "predict", "inspect", "profile", "prune", "check", "explain", "init", "schema",
+)  # fmt: skip
 
 
 class _Verbs(click.Group):
