@@ -36,7 +36,8 @@ class Count:
     def updated(self, *_: object) -> None:
         """After every optimizer step."""
         self.done += 1
-        print(json.dumps({"clock": time.perf_counter(), "tokens": self.tokens}), flush=True)
+        now = {"clock": time.perf_counter(), "processor": time.process_time(), "tokens": self.tokens}
+        print(json.dumps(now), flush=True)
         if self.done >= self.updates:
             raise Enough
 

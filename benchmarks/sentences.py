@@ -114,7 +114,7 @@ class Contestant:
         words = [sys.executable, "-m", "benchmarks.contestants", name, str(folder), str(updates)]
         self.process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=self.errors)
         self.lines: list[dict[str, float]] = []
-        self.seconds = self.tokens = 0.0
+        self.seconds = self.processor = self.tokens = 0.0
         self.loss: float | None = None
 
     def turn(self, updates: int, limit: float) -> None:
@@ -134,6 +134,7 @@ class Contestant:
             self.process.send_signal(signal.SIGSTOP)
         if len(seen) > 1:
             self.seconds += seen[-1]["clock"] - seen[0]["clock"]
+            self.processor += seen[-1]["processor"] - seen[0]["processor"]
             self.tokens += seen[-1]["tokens"] - seen[0]["tokens"]
             self.lines += seen
 
@@ -227,7 +228,9 @@ def _fill(
         row.values[each.name], row.shares[each.name] = speed, speed * work / best
         if ours is not None and each is not ours and ours.seconds:
             row.ratios[each.name] = (ours.tokens / ours.seconds / speed, WANTED[each.name])
-        row.notes.append(f"{each.name}: {each.lines[-1]['tokens'] / updates:,.0f} real target tokens an update")
+        row.notes.append(
+            f"{each.name}: {each.lines[-1]['tokens'] / updates:,.0f} real target tokens an update, {each.tokens / each.processor:,.0f} a second of one processor"
+        )
     told = [f"{each.name} {each.loss:.3f}" for each in running if each.loss is not None]
     told += [f"attncli with another seed {loss:.3f}" for loss in losses if loss is not None]
     row.checks[f"validation loss after {updates} updates, nats a token"] = ", ".join(told)
