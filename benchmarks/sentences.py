@@ -228,9 +228,8 @@ def _fill(
         row.values[each.name], row.shares[each.name] = speed, speed * work / best
         if ours is not None and each is not ours and ours.seconds:
             row.ratios[each.name] = (ours.tokens / ours.seconds / speed, WANTED[each.name])
-        row.notes.append(
-            f"{each.name}: {each.lines[-1]['tokens'] / updates:,.0f} real target tokens an update, {each.tokens / each.processor:,.0f} a second of one processor"
-        )
+        updated = f"{each.lines[-1]['tokens'] / updates:,.0f} real target tokens an update"
+        row.notes.append(f"{each.name}: {updated}, {each.tokens / each.processor:,.0f} a second of one processor")
     told = [f"{each.name} {each.loss:.3f}" for each in running if each.loss is not None]
     told += [f"attncli with another seed {loss:.3f}" for loss in losses if loss is not None]
     row.checks[f"validation loss after {updates} updates, nats a token"] = ", ".join(told)

@@ -80,9 +80,9 @@ class Model(nn.Module):
 
     def states(self, batch: Batch, tap: Tap | None = None) -> States:
         """What the head reads."""
-        return self._made(batch, tap)[self.head_stack]
+        return self.made(batch, tap)[self.head_stack]
 
-    def _made(self, batch: Batch, tap: Tap | None = None) -> dict[str, States]:
+    def made(self, batch: Batch, tap: Tap | None = None) -> dict[str, States]:
         made: dict[str, States] = {}
         for name, stack in self.stacks.items():
             made[name] = stack(batch[stack.field], made, tap)
@@ -95,7 +95,10 @@ class Model(nn.Module):
 
     def losses(self, batch: Batch) -> Losses:
         """The loss of a batch and what is counted with it."""
-        made = self._made(batch)
+        return self.losses_of(self.made(batch), batch)
+
+    def losses_of(self, made: Mapping[str, States], batch: Batch) -> Losses:
+        """The same of the states that all stacks have made of the batch."""
         losses = self.head.losses(made[self.head_stack], batch["labels"])
         costs = {address: cost for states in made.values() for address, cost in states.costs.items()}
         spans = {address: reach.cost() * losses.count for address, reach in self._reaches() if reach.loss}

@@ -5,7 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from attncli.spec.base import Absent, Count, Derived, Fault, Int, Kinds, Positive, Rate, Real, Spec, Stretch, Text, Time
+from attncli.spec.base import (
+    Absent,
+    Bool,
+    Count,
+    Derived,
+    Fault,
+    Int,
+    Kinds,
+    Positive,
+    Rate,
+    Real,
+    Spec,
+    Stretch,
+    Text,
+    Time,
+)
 
 Beta = Annotated[float, Field(ge=0, lt=1, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
@@ -184,6 +199,8 @@ class Train(Spec):
     """Decay of a running mean of the weights, which is then what is evaluated and predicted with."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """`auto` is bf16 on a GPU that has it, else float32."""
+    compile: Bool = False
+    """Training steps run through torch.compile: faster where small operations weigh, once the compiler has run."""
     checkpoints: Checkpoints = Checkpoints()
     early_stopping: Annotated[EarlyStopping | None, Absent] = None
 

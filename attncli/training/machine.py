@@ -1,16 +1,21 @@
 """Where a run is computed: device, threads, precision, random numbers, and a record of all that decides its bits."""
 
+import os
 import platform
+import shutil
 import subprocess
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 
 from attncli import __version__
 from attncli.errors import InputError
 from attncli.spec.seeds import mix
+
+Made = TypeVar("Made", bound=Callable[..., Any])
 
 
 def choose_device(name: str) -> torch.device:
@@ -64,6 +69,22 @@ def low_precision(precision: Literal["auto", "float32", "bf16", "fp16"], device:
 def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContextManager[Any]:
     """The context in which the model runs."""
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def compiled(function: Made, device: torch.device) -> Made:
+    """The function through torch.compile, one graph for batches of any size, so that a resumed run computes the same.
+
+    InputError where torch would find no C++ compiler, which it needs for the CPU.
+    """
+    names = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
+    if device.type == "cpu" and not any(name and shutil.which(name) for name in names):
+        raise InputError(
+            "train.compile: there is no C++ compiler here, and torch compiles for the CPU with one",
+            help="install one, such as g++ (on Debian: apt install g++), or leave train.compile out",
+        )
+    made: Any = torch.compile(function, dynamic=True)
+    found: Made = made
+    return found
 
 
 def environment(device: torch.device) -> dict[str, Any]:

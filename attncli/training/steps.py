@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from attncli.nn.model import Model
 from attncli.spec.training import Train
 from attncli.streams import Batch
-from attncli.training.machine import autocast, low_precision
+from attncli.training.machine import autocast, compiled, low_precision
 from attncli.training.optimisers import build_optimizer
 from attncli.training.parts import predicted, split
 from attncli.training.states import Ema, ModelState, OptimizerState, State
@@ -36,6 +36,7 @@ class Stepper:
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._loads: dict[str, Tensor] = {}
         self._no_norm = torch.zeros((), device=device)
+        self._made = compiled(model.made, device) if train.compile else model.made
 
     def states(self) -> dict[str, State]:
         """The named states of the model and of all that updates it."""
@@ -62,7 +63,7 @@ class Stepper:
         self._loads = {}
         for part in parts:
             with self.context():
-                losses = self.model.losses(part)
+                losses = self.model.losses_of(self._made(part), part)
             mean = losses.loss / count
             torch.autograd.backward(mean if self.scaler is None else self.scaler.scale(mean))
             measured.append((losses.loss.detach(), losses.count, losses.correct))

@@ -274,6 +274,7 @@ train:
     warmup: "5%"
     floor: 0.0
   precision: auto
+  compile: false
   checkpoints:
     every: 500
     keep_last: 2

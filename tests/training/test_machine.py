@@ -1,10 +1,12 @@
 """Devices, precision, random numbers, and the record of the surroundings."""
 
+import shutil
+
 import pytest
 import torch
 
 from attncli.errors import InputError
-from attncli.training.machine import choose_device, environment, low_precision, peak_memory, seed_random
+from attncli.training.machine import choose_device, compiled, environment, low_precision, peak_memory, seed_random
 
 CPU = torch.device("cpu")
 
@@ -51,3 +53,13 @@ def test_the_environment_names_what_decides_the_bits():
 
 def test_memory_is_in_megabytes():
     assert 20 < peak_memory(CPU) < 100_000
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(InputError) as error:
+        compiled(len, CPU)
+    assert str(error.value) == (
+        "train.compile: there is no C++ compiler here, and torch compiles for the CPU with one\n"
+        "help: install one, such as g++ (on Debian: apt install g++), or leave train.compile out"
+    )

@@ -1,5 +1,6 @@
 """One optimizer step: its gradient is that of the mean over all predicted places, however it is cut."""
 
+import functools
 import random
 
 import pytest
@@ -99,3 +100,11 @@ def test_what_chooses_experts_moves_once_a_step_by_all_its_parts():
         moved.append(given.model.decoder.layers[0].feedforward.body.router.offset)
     assert moved[0].abs().max() == pytest.approx(0.1)
     torch.testing.assert_close(moved[1], moved[0])
+
+
+def test_a_compiled_step_has_the_same_gradient(monkeypatch):
+    """With dynamo's graph run as it is: what the compiler of C++ makes of it is measured in benchmarks/dense.py."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager", fullgraph=True))
+    one, other = gradients(stepper()), gradients(stepper("train.compile=true"))
+    for name, gradient in one.items():
+        torch.testing.assert_close(other[name], gradient, rtol=1e-10, atol=1e-12)
