@@ -24,6 +24,7 @@ SCRIPTS = {  # seconds that a whole run may take, and a quick one
     "dense": (210, 90),
     "sentences": (420, 120),
     "window": (180, 60),
+    "memory": (180, 120),
     "decode": (240, 60),
     "recurrent": (120, 45),
     "ragged": (90, 30),

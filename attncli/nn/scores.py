@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.kernels import additive
 from attncli.spec import scores as spec
 
 
@@ -198,6 +199,11 @@ class Additive(Score):
 
     def read(self, key: Tensor) -> Tensor:
         return torch.einsum("bhke,hea->bhka", key, self.key.to(key.dtype))
+
+    def without_layer(self, pair: Pair) -> Tensor:
+        """The same logits, where the tanh layer is made a tile at a time and again backward."""
+        query = torch.einsum("bhqe,hea->bhqa", pair.query, self.query.to(pair.query.dtype))
+        return additive.scores(query, pair.key.to(query.dtype), self.weight.to(query.dtype))
 
     def forward(self, pair: Pair) -> Tensor:
         query = torch.einsum("bhqe,hea->bhqa", pair.query, self.query.to(pair.query.dtype))

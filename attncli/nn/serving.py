@@ -20,7 +20,7 @@ from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
 from attncli.nn.placing import bias_of, distances_in, term_of
 from attncli.nn.positions import Distances, Relative, distances_of
-from attncli.nn.scores import Pair, Product, Score
+from attncli.nn.scores import Additive, Pair, Product, Score
 from attncli.nn.spans import Predicted, read_lengths
 from attncli.nn.steps import Persistent
 from attncli.nn.view import Held, Joining, Pairs, Record, View
@@ -93,7 +93,7 @@ class Served(nn.Module):
     def by_reference(self, ready: Ready, dropout: float) -> tuple[Tensor, Weighed]:
         """Mixtures (b h q v) by way of all weights, and the weights."""
         seen = self._seen(ready)
-        weighed, term = self._weighed(ready, seen)
+        weighed, term = self._weighed(ready, seen, few=False)
         if self.indexer is not None and ready.indexed is not None and seen.visible is not None:
             beside = (weighed.weights[..., self.ahead :], seen.visible[..., self.ahead :], ready.view.query_real)
             ready.view.means[self.address] = self.indexer.cost(ready.indexed, *beside)
@@ -120,7 +120,7 @@ class Served(nn.Module):
             key, value, *kept = of_keys
             part = Ready(query, key, value, tuple(kept), view.part(*rows), turned, demand=next(iter(demand), None))
             seen = self._seen(part)
-            weighed, _ = self._weighed(part, seen)
+            weighed, _ = self._weighed(part, seen, few=True)
             if view.tap is not None:
                 totals.append(self.weighing.told(weighed, seen).total)
             weights = reference.kept(self.weighing, weighed.weights, dropout=dropout)
@@ -147,17 +147,20 @@ class Served(nn.Module):
         before, after = self.mask.reach(self.heads)
         return slice(int(max(0, rows.start - before)), int(min(keys, rows.stop + after)))
 
-    def _weighed(self, ready: Ready, seen: Seen) -> tuple[Weighed, Tensor | None]:
+    def _weighed(self, ready: Ready, seen: Seen, *, few: bool) -> tuple[Weighed, Tensor | None]:
         """Weights, and what the position added to the scores."""
-        scores = self._scores(ready, seen)
+        scores = self._scores(ready, seen, few=few)
         term = self._term(ready, seen.visible, scores)
         return self.weighing(scores if term is None else scores + term, seen), term
 
-    def _scores(self, ready: Ready, seen: Seen) -> Tensor:
+    def _scores(self, ready: Ready, seen: Seen, *, few: bool) -> Tensor:
+        """Scores (b h q k); `few`: what lies within a pair is not held."""
         sides = (seen.query_positions, seen.key_positions)
         pair = self._pair(ready.query, ready.key, ready.value, *sides, ready.view.lengths)
         if self.score.sequential:
             pair = pair._replace(previous=ready.trail[0])
+        if few and isinstance(self.score, Additive):
+            return reference.wide(self.score.without_layer(pair))
         return reference.wide(self.score(pair))
 
     def _term(self, ready: Ready, seen: Tensor | None, scores: Tensor | None) -> Tensor | None:
@@ -296,7 +299,7 @@ class Served(nn.Module):
         demand = None if ready.demand is None else ready.demand[:, :, some.queries]
         part = Ready(query, key, value, ready.kept, ready.view.part(*some), turned, demand=demand)
         seen = self._seen(part)
-        term = self._term(part, seen.visible, self._scores(part, seen))
+        term = self._term(part, seen.visible, self._scores(part, seen, few=True))
         made = Held(Pairs(seen.visible, seen.bias, seen.factor, term), ready.key.shape[2])
         return made.pairs(rows, keys) if whole else made.whole
 

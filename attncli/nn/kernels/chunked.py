@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-FLOATS = 1 << 20
+FLOATS = 1 << 18
 """Weights that a block may have, as far as it has LEAST queries."""
-LEAST = 32
+LEAST = 16
 
 
 class Rows(NamedTuple):
@@ -65,16 +65,19 @@ def _state(device: str) -> tuple[str, torch.dtype, bool]:
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, plan: _Plan, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, plan: _Plan, *tensors: Tensor) -> Tensor | None:
         ctx.seed = int(torch.randint(1 << 62, ())) if plan.draws else None
-        made = []
+        mixed: Tensor | None = None
         with torch.no_grad():
             for index, rows in enumerate(plan.parts):
                 with _drawing(ctx.seed, index, tensors[0].device):
-                    made.append(plan.make(rows, *_cut(plan, rows, tensors)))
+                    made = plan.make(rows, *_cut(plan, rows, tensors))
+                if mixed is None:  # at once, so that small tensors do not come to lie between large ones that are freed
+                    mixed = made.new_empty(*made.shape[:2], tensors[0].shape[2], made.shape[3])
+                mixed[:, :, rows.queries] = made
         ctx.plan = plan
         ctx.save_for_backward(*tensors)
-        return made[0] if len(made) == 1 else torch.cat(made, 2)
+        return mixed
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
