@@ -24,7 +24,7 @@ from attncli.reference import latent as reference_latent
 from attncli.reference import normalizers as reference_normalizers
 from attncli.reference import scores as reference_scores
 from attncli.reference import steps as reference_steps
-from attncli.reference.vectors import Matrix, Vector
+from attncli.reference.vectors import Matrix, Vector, affine
 
 Numbers = list[float]
 
@@ -118,11 +118,46 @@ def _latent_outputs(
     d_head, d_rotary, _ = module.widths
     turn = turn_of(module.position, len(memory)) or (lambda x, at, side, head: list(x))
     heat = module.position.heat if isinstance(module.position, positions.Rotary) else 1.0  # of whole queries
+    related = related_of(module, x.tolist(), len(memory))
+    if related != reference.Related():
+        return _unabsorbed(module, x, memory, visible, reference_latent.Latents(*ranked), related, turn)
     return reference_latent.latent(
         x.tolist(), memory.tolist(), reference_latent.Latents(*ranked), heads=module.heads, d_head=d_head,
         d_rotary=d_rotary, visible=visible, bias=bias_of(module, memory.tolist()), heat=heat,
         turn=lambda x, at, side, head: [each / (heat if side == "query" else 1.0) for each in turn(x, at, side, head)],
     )  # fmt: skip
+
+
+def _unabsorbed(
+    module: LatentAttention, x: Tensor, memory: Tensor, visible: reference.Visible, maps: reference_latent.Latents,
+    related: reference.Related, turn: Any,
+) -> reference.Heads:  # fmt: skip
+    """Latent attention as that of heads which read [c, r]: what compares queries with whole keys needs the keys."""
+    (d_head, d_rotary, d_value), rank = module.widths, module.kv_rank
+    read = [affine(each, maps.kv_down, maps.kv_bias) for each in memory.tolist()]
+    states = [[*maps.kv_norm(each[:rank]), *each[rank:]] for each in read]
+    asked = [
+        each if maps.query_down is None else maps.query_norm(affine(each, maps.query_down, maps.query_bias))
+        for each in x.tolist()
+    ]
+    shared = [[0.0] * rank + [float(i == j) for j in range(d_rotary)] for i in range(d_rotary)]
+    keys: list[Vector] = []
+    values: list[Vector] = []
+    none = [0.0] * d_rotary
+    for head in _blocks(maps.kv_up, module.heads):
+        keys += [[*row, *none] for row in head[:d_head]] + shared
+        values += [[*row, *none] for row in head[d_head : d_head + d_value]]
+    return reference.multi_head(
+        asked, states, reference.Projections(maps.query_up, keys, values, maps.output, output_bias=maps.output_bias),
+        heads=module.heads, kv_heads=module.heads, score=score_of(module.score), visible=visible, related=related,
+        bias=bias_of(module, memory.tolist()),
+        turn=lambda part, at, side, head: [*part[:d_head], *turn(part[d_head:], at, side, head)],
+    )  # fmt: skip
+
+
+def _blocks(rows: Matrix, parts: int) -> list[Matrix]:
+    size = len(rows) // parts
+    return [rows[part * size : (part + 1) * size] for part in range(parts)]
 
 
 def _joined(lender: Attention, d_memory: int, heads: int) -> int:
