@@ -1,0 +1,68 @@
+"""No key of the language is without effect: each is changed where it may have a meaning, and something else changes.
+
+The keys are found by machine. Those of the body and the head are written at other values into specs in which their
+class stands; parameters, outputs, gradients or kernels must differ beyond rounding. What no built model shows (data,
+training, writing, and what needs more than one key beside it) is named with the test that sees it, so that a new key
+without a case fails here.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from attncli.nn import attention
+from attncli.spec.attention import MultiHead
+from attncli.spec.base import Spec
+from attncli.spec.shapes import keys_of, records
+from tests.effects import trials
+from tests.effects.elsewhere import SEEN
+from tests.effects.places import places
+from tests.effects.trials import effect
+
+TESTS = Path(__file__).parents[1]
+
+
+def owner(record: type[Spec], key: str) -> type[Spec]:
+    """The class that states a key, which others inherit."""
+    return next((each for each in reversed(record.__mro__) if key in getattr(each, "__annotations__", {})), record)
+
+
+def keys() -> dict[str, tuple[type[Spec], str]]:
+    """Every key of every class, inherited ones once, as `Class.key`."""
+    found: dict[tuple[type[Spec], str], type[Spec]] = {}
+    for record in records():
+        for key in keys_of(record):
+            if key != "kind":
+                found.setdefault((owner(record, key), key), record)
+    return {f"{record.__module__.removeprefix('attncli.spec.')}.{record.__name__}.{key}": (record, key)
+            for (_, key), record in found.items()}  # fmt: skip
+
+
+KEYS = keys()
+BUILT = {name: each for name, each in KEYS.items() if each[0] in places() and name not in SEEN
+         and name.split(".")[0] != "run"}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_a_key_changes_what_is_built(name: str) -> None:
+    found, refusals = effect(*BUILT[name])
+    assert found, (
+        f"nothing was seen to change; refused: {refusals[:1]}. A case of tests/effects/elsewhere.py is missing"
+    )
+
+
+def test_what_is_seen_elsewhere_is_a_key_and_a_test() -> None:
+    assert set(SEEN) <= set(KEYS), "keys that there are no more"
+    for name, where in SEEN.items():
+        file, _, test = where.partition("::")
+        text = (TESTS / file).read_text(encoding="utf-8")
+        assert f"def {test}(" in text, f"{name}: there is no {where}"
+    assert set(KEYS) == set(BUILT) | set(SEEN), "every key has a case"
+
+
+def test_a_key_that_nothing_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert effect(MultiHead, "gate")[0] == "parameters"
+    trials._seen.cache_clear()
+    monkeypatch.setattr(attention, "build_gate", lambda *given, **named: None)
+    assert effect(MultiHead, "gate")[0] in ("", "kernels"), "nothing is computed otherwise"
+    trials._seen.cache_clear()
