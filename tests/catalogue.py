@@ -240,6 +240,7 @@ STEPS = {
     "short_convolution": "{short_convolution: 3}",
     "short_convolution, others": "{short_convolution: 5, qk_norm: {kind: rms_norm, epsilon: 1.0e-3}, values: keys, "
     "projections: [query, key, output], d_head: 6, d_value: 6, persistent: 2, gate: sigmoid}",
+    "qk_clip": "{qk_clip: 0.5}",
     "soft_cap": "{soft_cap: 0.7}",
     "length_temperature": "{length_temperature: {kind: llama4, scale: 0.4, floor: 2}}",
     "talking_heads, before": "{talking_heads: before}",

@@ -156,7 +156,7 @@ ROWS = (
     Row("E", "Gated cross-attention", "Alayrac 2022", "decoder: {cross_attention: {residual: gated}}", STACKS, "both"),
     Row("E", "Attention beside a state space model", "Dong 2024", None, why="not built"),
     Row("E", "Experts of attention", "Fedus 2021; Du 2025", None, why="outside on purpose (MoM)"),
-    Row("E", "Clipping of queries and keys", "Kimi K2 2025", None, why="not built"),
+    Row("E", "Clipping of queries and keys", "Kimi K2 2025", "attention: {qk_clip: 100}", "tests/nn/test_clipping.py"),
     Row("E", "Short convolution on query, key, value", "So 2021", "attention: {short_convolution: 3}"),
     # G. stack
     Row("G", "Pre and post norm", "Xiong 2020", "norm_place: post", STACKS),

@@ -42,6 +42,7 @@ from attncli.nn.steps import (
     build_v_norm,
 )  # fmt: skip
 from attncli.nn.view import View
+from attncli.nn.watching import Watch
 from attncli.nn.weighing import Weighing, build_weighing
 from attncli.spec import attention as spec
 from attncli.spec.fixed import Projection
@@ -79,7 +80,7 @@ class Attention(Served):
         persistent: Persistent | None, score: Score, position: Relative, mask: Mask, weighing: Weighing,
         span: Predicted | None, key_dropout: KeyDropout | None, indexer: Indexer | None, ending: Ending,
         gate: Gate | None, dropout: float, steps: tuple[str, ...], kernel: Wanted, shared: bool, on_attention: bool,
-        short: Short | None,
+        short: Short | None, watch: Watch | None,
     ) -> None:  # fmt: skip
         super().__init__()
         if "key" not in score.reads:
@@ -103,6 +104,7 @@ class Attention(Served):
         self.ahead = 0 if persistent is None else persistent.number
         self.shared = shared  # the keys are the values too
         self.short = short
+        self.watch = watch
         self.score = score
         self.position = position
         self.mask = mask
@@ -201,6 +203,8 @@ class Attention(Served):
     def ready(self, asked: Asked, projected: Projected, view: View) -> Ready:
         """What a kernel reads, with the persistent keys in front of the others."""
         key, value, *kept = projected
+        if self.watch is not None and self.training:
+            self._look(self.watch, asked.query, key, view)
         if self.shared:
             key, value = self._readable(key), key
         trail: Trail = ()
@@ -231,6 +235,14 @@ class Attention(Served):
         """What a rotation does to queries and keys; other positions know the heads and widths of their attention."""
         return turned(self.position, x, view, side) if isinstance(self.position, Rotary) else x
 
+    def _look(self, watch: Watch, query: Tensor, key: Tensor, view: View) -> None:
+        assert isinstance(self.score, Product)
+        visible = view.visible(self.mask, self.heads)
+        watch.look(
+            self.score.ask(query) * self.score.scale, reference.repeat_heads(key, self.maps),
+            None if visible is None else self.weighing.spread(visible), view.query_real,
+        )  # fmt: skip
+
     def _readable(self, key: Tensor) -> Tensor:
         """A score has weights for each query head, so what it makes of a key is made for each head that reads it."""
         makes = self.key_heads != self.maps and any(True for _ in self.score.parameters()) and not self.traits.product
@@ -244,6 +256,14 @@ def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ..
 def _split(x: Tensor, heads: int) -> Tensor:
     """(b n heads*e) to (b heads n e)."""
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+
+
+def build_watch(attention: spec.MultiHead) -> Watch | None:
+    """What looks for large scores; None where nothing is clipped. A key of a head alone is scaled with its query."""
+    if attention.qk_clip is None:
+        return None
+    own = attention.kv_heads == attention.heads and attention.values == "own" and attention.kv_from is None
+    return Watch(tau=attention.qk_clip, own_key=own and "key" in attention.projections)
 
 
 def build_attention(
@@ -287,5 +307,6 @@ def parts_of(
         gate=build_gate(attention, d_query=d_query, width=value),
         dropout=attention.dropout, steps=attention.without_kernel, kernel=attention.kernel,
         shared=attention.values == "keys", on_attention=attention.output == "attention_on_attention",
+        watch=build_watch(attention),
         short=build_short(attention, query=maps * ask, key=key_heads * read, value=kv_heads * value),
     )  # fmt: skip

@@ -47,7 +47,7 @@ class LatentAttention(Attention):
             persistent=None, score=Product(scale=scale), position=position, mask=mask, weighing=weighing, span=None,
             key_dropout=None, indexer=None,
             ending=Ending(norm=nn.Identity(), scale=nn.Identity()), gate=None, dropout=dropout, steps=(),
-            kernel=kernel, shared=False, on_attention=False, short=None,
+            kernel=kernel, shared=False, on_attention=False, short=None, watch=None,
         )  # fmt: skip
         self.widths = [d_head, d_rotary, d_value]
         self.kv_rank = kv_rank

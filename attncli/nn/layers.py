@@ -278,6 +278,8 @@ def build_layer(layer: spec.Layer, around: Around) -> Layer:
             body.address = address
         if isinstance(body, Attention) and isinstance(part, ATTENTIONS):
             body.stand(address, part.mask.of_layer(around.index))
+            if body.watch is not None and layer.name is not None:
+                body.watch.own_key = False  # a later layer may read it
         step[child] = _build_branch(each.part, body, around, beside=bool(step), own_norm=each.overridden)
     return Layer(list(steps.values()), sources, called=layer.name, lenders=lenders)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Attention
 from attncli.nn.cache import Cache
+from attncli.nn.clipping import clip_maps
 from attncli.nn.experts import Experts, Router
 from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
@@ -121,6 +122,7 @@ class Model(nn.Module):
         """
         for bounded in (module for module in self.modules() if isinstance(module, (Adaptive, Pope))):
             bounded.settle()
+        clip_maps(module for module in self.modules() if isinstance(module, Attention))
         routed: dict[Router, Tensor] = {}
         for module in self.modules():
             if isinstance(module, Experts) and module.address in loads:

@@ -75,7 +75,7 @@ class Running(Attention):
             d_head=d_head, d_key=d_key, d_value=d_value, projections=maps, bias=maps if bias else (),
             query_norm=nn.Identity(), key_norm=nn.Identity(), value_norm=nn.Identity(), value_residual=None,
             persistent=None, score=score, position=position, mask=mask, weighing=weighing, span=None,
-            key_dropout=None, indexer=None, shared=False, on_attention=False, short=None,
+            key_dropout=None, indexer=None, shared=False, on_attention=False, short=None, watch=None,
             ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
         )  # fmt: skip
 

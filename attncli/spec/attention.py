@@ -49,9 +49,9 @@ _BIASED = Written(bool, Maps)
 
 
 STEPS = (
-    "kv_from", "values", "short_convolution", "qk_norm", "v_norm", "value_residual", "persistent", "length_temperature",
-    "soft_cap", "talking_heads", "selective", "select", "sink", "span", "key_dropout", "context_norm", "head_scale",
-    "gate", "output",
+    "kv_from", "values", "short_convolution", "qk_norm", "v_norm", "value_residual", "persistent", "qk_clip",
+    "length_temperature", "soft_cap", "talking_heads", "selective", "select", "sink", "span", "key_dropout",
+    "context_norm", "head_scale", "gate", "output",
 )  # fmt: skip
 """Keys that ask for a step which is not there otherwise, in the order of the steps."""
 
@@ -104,6 +104,10 @@ class MultiHead(Spec):
     persistent: Int = 0
     """Learned keys and values beside those that are read: seen under every mask, without a position. Sukhbaatar et al.
     2019, arXiv:1907.01470, eq. 9."""
+    qk_clip: Annotated[Positive | None, Absent] = None
+    """tau: where the largest score s = scale q . k of a head in an optimizer step was above tau, its query and key maps
+    are multiplied by (tau / s)^(1/2) after the step, and where other heads read its key, the query map by tau / s. Kimi
+    K2 2025, arXiv:2507.20534, section 2.1, with tau = 100."""
     score: Annotated[Score, Derived("scaled_dot")]
     length_temperature: LengthTemperature = NoTemperature()
     """A factor on the scores that grows with the position of the query."""

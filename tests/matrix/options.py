@@ -48,7 +48,7 @@ COMPANY: dict[str, Tree] = {
 
 VALUES: dict[str, Any] = {
     "heads": 2, "kv_heads": 2, "d_head": 8, "d_value": 5, "d_rotary": 4, "projections": ["value", "output"],
-    "short_convolution": 3,
+    "short_convolution": 3, "qk_clip": 0.5,
     "bias": True, "dropout": 0.3, "scale": 0.4, "base": 500.0, "epsilon": 0.01, "d_ff": 10, "d_embedding": 8,
     "alpha": 1.7, "temperature": 2.0, "buckets": 8, "max_distance": 20, "soft_cap": 3.0, "persistent": 2,
     "factor": 2.0, "original_length": 16, "learned_tokens": 2, "stochastic_depth": 0.2, "by": 0.5, "keys": 3,

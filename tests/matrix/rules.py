@@ -46,7 +46,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "one-axis": (
         r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from|"
-        r"neighbours are of one text|have no middle",
+        r"neighbours are of one text|neighbours of a row of|have no middle",
         "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",
     ),
     "shared-keys": (
@@ -67,6 +67,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "looks-back": (r"looks back from the query", "decays and counts run from the query to earlier keys"),
     "of-the-product": (
+        r"grow with (its|the) query and key as their maps|"
         r"defined for the dot product|shares one scale|would compare both|no temperature of the logits|see how long",
         "what is added to a key before the product has no meaning under another score",
     ),

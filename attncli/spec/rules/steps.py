@@ -6,7 +6,7 @@ from attncli.spec.attention import AnyAttention, Differential, MultiHead
 from attncli.spec.base import Fault
 from attncli.spec.normalizers import SEQUENTIAL, Budget
 from attncli.spec.norms import NoNorm
-from attncli.spec.positions import Rotary, Xpos
+from attncli.spec.positions import Pope, Rotary, Xpos
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules.sections import Site
 from attncli.spec.scores import SEQUENTIAL as SEQUENTIAL_SCORES
@@ -33,7 +33,7 @@ def faults(site: Site) -> Iterator[Fault]:
     """Every rule that the steps of one attention break."""
     a = site.attention
     found = [*_norms(a), *_heads(a), *_sink(a), *_persistent(a), *_borrowed(a), *_shared(a), *_output(a), *_pairs(a)]
-    found += [*_selective(site), *_short(site)]
+    found += [*_selective(site), *_short(site), *_clip(a)]
     for fault in (*found, *_length(site), *_select(site), *_budget(site), *_span(site)):
         yield Fault((*site.where, *fault.where), fault.rule, fault.help)
 
@@ -141,6 +141,9 @@ def _short(site: Site) -> Iterator[Fault]:
     a = site.attention
     if not isinstance(a, MultiHead) or a.short_convolution is None:
         return
+    if a.second_projections is not None:
+        rule = "neighbours of a row of the second projections are made by other maps, and have no sum with it"
+        yield Fault(("short_convolution",), rule, "leave second_projections or short_convolution out")
     if site.source is not None:
         rule = f"neighbours are of one text, and '{site.name}' reads '{site.source}': Primer has it in self-attention"
         yield Fault(("short_convolution",), rule, "leave short_convolution out of cross_attention")
@@ -149,6 +152,21 @@ def _short(site: Site) -> Iterator[Fault]:
             f"'{a.mask.text}' looks ahead, so that the places lie around each, and {a.short_convolution} have no middle"
         )
         yield Fault(("short_convolution",), rule, f"write {a.short_convolution + 1}, or a causal mask")
+
+
+def _clip(a: AnyAttention) -> Iterator[Fault]:
+    if not isinstance(a, MultiHead) or a.qk_clip is None:
+        return
+    if "query" not in a.projections:
+        yield Fault(("qk_clip",), "there is no query map, so that nothing reads this", "add query to the projections")
+    if not isinstance(a.qk_norm, NoNorm):
+        yield Fault(("qk_clip",), "qk_norm takes back what scaling the maps does: it changes nothing", "leave one out")
+    if a.score.kind not in ("scaled_dot", "dot", "general"):
+        rule = f"the score '{a.score.kind}' does not grow with its query and key as their maps do"
+        yield Fault(("qk_clip",), rule, "write score: scaled_dot, dot or general, or leave qk_clip out")
+    if isinstance(a.position, Pope):
+        rule = "the lengths that 'pope' makes do not grow with the query and key as their maps do"
+        yield Fault(("qk_clip",), rule, "write another position, or leave qk_clip out")
 
 
 def _output(a: AnyAttention) -> Iterator[Fault]:
