@@ -157,7 +157,7 @@ ROWS = (
     Row("E", "Attention beside a state space model", "Dong 2024", None, why="not built"),
     Row("E", "Experts of attention", "Fedus 2021; Du 2025", None, why="outside on purpose (MoM)"),
     Row("E", "Clipping of queries and keys", "Kimi K2 2025", "attention: {qk_clip: 100}", "tests/nn/test_clipping.py"),
-    Row("E", "Short convolution on query, key, value", "So 2021", "attention: {short_convolution: 3}"),
+    Row("E", "Short convolution on query, key, value", "So 2021", "attention: {short_convolution: 3}", "tests/nn/test_short.py"),
     # G. stack
     Row("G", "Pre and post norm", "Xiong 2020", "norm_place: post", STACKS),
     Row("G", "Sandwich, peri norm", "Ding 2021; Kim 2025", "norm_place: sandwich", STACKS),
