@@ -46,7 +46,7 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "one-axis": (
         r"share no positions|compares places of one text|is told of|stand at the places of the tokens|looks back from|"
-        r"neighbours are of one text|neighbours of a row of|have no middle",
+        r"neighbours are of one text|mixes a row with those beside it|have no middle",
         "a distance needs one axis, and some kinds are defined for the past alone (Sun 2022, Golovneva 2024, Lin 2025)",
     ),
     "shared-keys": (

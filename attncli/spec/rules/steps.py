@@ -141,9 +141,6 @@ def _short(site: Site) -> Iterator[Fault]:
     a = site.attention
     if not isinstance(a, MultiHead) or a.short_convolution is None:
         return
-    if a.second_projections is not None:
-        rule = "neighbours of a row of the second projections are made by other maps, and have no sum with it"
-        yield Fault(("short_convolution",), rule, "leave second_projections or short_convolution out")
     if site.source is not None:
         rule = f"neighbours are of one text, and '{site.name}' reads '{site.source}': Primer has it in self-attention"
         yield Fault(("short_convolution",), rule, "leave short_convolution out of cross_attention")
