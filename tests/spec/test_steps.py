@@ -123,7 +123,7 @@ def absent(record: type[MultiHead]) -> set[str]:
 
 
 def test_every_step_has_a_line_in_the_catalogue():
-    assert absent(MultiHead) == set(STEPS)
+    assert absent(MultiHead) == {*STEPS, "second_projections"}  # which are maps, with a list of their own
     beside = {"normalizer", "projections", "d_head", "d_value"}
     lines = [*catalogue.STEPS.values(), *catalogue.CAUSAL_STEPS.values()]
     alone = {key for line in lines for key in read(line)} - beside
