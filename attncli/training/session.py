@@ -12,6 +12,7 @@ from attncli.data.batches import Batches
 from attncli.spec.run import Run
 from attncli.spec.tasks import Scheduled
 from attncli.streams import Batch
+from attncli.training.ahead import Ahead
 from attncli.training.checkpoint import Checkpoint
 from attncli.training.forcing import chance, with_own_tokens
 from attncli.training.keeper import Keeper
@@ -41,6 +42,7 @@ class Session:
         self.clock = Clock()
         self.window = Window(self.progress.report_every, stepper.device)
         self._epoch, self._groups = -1, 0
+        self._ahead = Ahead(lambda epoch, index: self.batches.batch(epoch, index), stepper.device)
 
     def states(self) -> dict[str, State]:
         """The registry: all that affects the next step."""
@@ -64,6 +66,8 @@ class Session:
             reason = self._until_over()
         except Stopped:
             reason = "signal"
+        finally:
+            self._ahead.close()
         if self.keeper.saved != self.progress.step:
             self._save()
         if self.window.used:  # for the reader of a run that is not over; resume cuts it off again
@@ -117,8 +121,8 @@ class Session:
         progress = self.progress
         while progress.index >= self._batches_of(progress.epoch):
             progress.epoch, progress.index = progress.epoch + 1, 0
-        batch = self.batches.batch(progress.epoch, progress.index)
-        return {name: stream.to(self.stepper.device) for name, stream in batch.items()}
+        place, last = (progress.epoch, progress.index), progress.index + 1 >= self._batches_of(progress.epoch)
+        return self._ahead.batch(place, None if last else (place[0], place[1] + 1))
 
     def _batches_of(self, epoch: int) -> int:
         if self._epoch != epoch:
