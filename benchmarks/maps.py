@@ -18,7 +18,7 @@ from attncli.maps.capture import capture_forced
 from attncli.maps.check import rebuilt
 from attncli.maps.page import assemble
 from attncli.maps.record import Maps, Sample
-from attncli.nn.view import Record
+from attncli.nn.records import Record
 from attncli.spec.load import load_text
 from attncli.streams import stream
 from benchmarks.harness import Row, interleaved, main, median

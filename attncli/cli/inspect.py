@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from attncli.maps.record import Maps, Sample
     from attncli.maps.samples import Inspector
     from attncli.maps.taking import Plan
-    from attncli.nn.view import Tap
+    from attncli.nn.records import Tap
     from attncli.spec.training import Decoding
     from attncli.streams import Batch
 

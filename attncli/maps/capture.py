@@ -8,6 +8,7 @@ written. Logits with a tap are those without, bit for bit: the tap reads, and th
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -19,8 +20,8 @@ from attncli.maps.record import AttentionMap, Kind
 from attncli.maps.taking import Axes, Forced, Plan
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
+from attncli.nn.records import Record
 from attncli.nn.stacks import Transformer
-from attncli.nn.view import Record
 from attncli.streams import IGNORE, Batch, Stream
 
 Pieces = Callable[[str, Sequence[int]], list[str]]
@@ -85,23 +86,25 @@ def capture_forced(
     """
     ends = ends_of(model)
 
+    @cache
+    def tokens(field: str | None, row: int) -> tuple[str, ...]:
+        return tokens_of(batch, field, row, pieces)
+
+    @cache
+    def wanted(row: int) -> tuple[str, ...] | None:
+        return None if labels is None else named(batch["labels"], labels, row, pieces)
+
     def axes(address: str, row: int, queries: int) -> Axes:
-        return axes_of(ends[address], batch, row, pieces, labels, queries)
+        end = ends[address]
+        asked, read = tokens(end.queries, row), tokens(end.keys, row)
+        if end.queries is None:
+            asked = tuple(f"query {place}" for place in range(queries))
+        writes = wanted(row) if end.queries == labels else None
+        return Axes(end.kind, asked, (*learned(end), *read) if end.ahead else read, writes, end.ahead)
 
     tap = Forced(plan or Plan(), axes, only)
     logits = model(batch, tap)
     return logits, [tap.maps(row) for row in range(len(logits))]
-
-
-def axes_of(ends: Ends, batch: Batch, row: int, pieces: Pieces, labels: str | None, queries: int) -> Axes:
-    """What the map of one row joins; `queries` learned ones where no field has them."""
-    asked, keys = tokens_of(batch, ends.queries, row, pieces), keys_of(batch, ends, row, pieces)
-    writes = None
-    if labels is not None and ends.queries == labels:
-        writes = named(batch["labels"], labels, row, pieces)
-    if ends.queries is None:
-        asked = tuple(f"query {place}" for place in range(queries))
-    return Axes(ends.kind, asked, keys, writes, ends.ahead)
 
 
 @dataclass(frozen=True)

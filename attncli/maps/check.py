@@ -18,13 +18,16 @@ from torch import Tensor
 from attncli.maps.record import Certificate
 from attncli.nn.kernels.reference import repeat_heads, wide
 from attncli.nn.positions import Relative
+from attncli.nn.records import EVERY, Record
 from attncli.nn.scores import Product
-from attncli.nn.view import EVERY, Record
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
 """Errors that rounding explains, for sums around 1 and for outputs relative to max |V|; half types have 2 ulp."""
 BLOCK = 1 << 22
 """Weights of a block, of all heads together."""
+
+NEAR = 256
+"""Keys whose products may be summed up in float32: the rounding of so few is far below the tolerance."""
 
 Align = Callable[[slice], slice]
 """Keys that hold these keys."""
@@ -100,7 +103,7 @@ def check(record: Record, align: Align = lambda keys: keys, *, block: int = BLOC
     if record.attention.weighing.joins_queries:  # no row can be made alone
         record = _joined(record)
     queries, maps = record.output.shape[2], record.query.shape[1]
-    value = record.value.cpu().double()
+    value = wide(record.value.cpu())
     step = max(1, block // max(1, len(record.query) * maps * record.key.shape[2]))
     with torch.autocast(record.query.device.type, enabled=False):  # what the kernel read is not to be rounded again
         for first in range(0, max(queries, 1), step):
@@ -108,7 +111,7 @@ def check(record: Record, align: Align = lambda keys: keys, *, block: int = BLOC
 
 
 def _check(record: Record, value: Tensor, rows: slice, align: Align) -> Checked:
-    """`value` (b g k v) in float64."""
+    """`value` (b g k v) on the CPU, in float32 or wider."""
     part, keys = _narrowed(record, rows, align)
     visible, outside = _visible(part), _outside(record, rows, keys)
     weights, total, coarse = rebuilt(part)
@@ -168,20 +171,27 @@ def _outside(record: Record, rows: slice, keys: slice) -> Tensor:
 
 def _forbidden(part: Record, weights: Tensor, visible: Tensor) -> Tensor:
     """(b h r): the largest weight where nothing may be seen."""
-    if not weights.shape[3]:
-        return torch.zeros(weights.shape[:3], dtype=torch.float64)
-    if bool(visible.all()):
+    masked_here = part.lse is not None and part.weights is None and part.key_real is None
+    if not weights.shape[3] or masked_here or bool(visible.all()):
         return torch.zeros(weights.shape[:3], dtype=torch.float64)
     return weights.masked_fill(visible, 0.0).abs().amax(-1).double()
 
 
 def _mixed(part: Record, weights: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """(b h r v) the mixture of values (b g w v), and (b) the largest number that the position adds to it."""
-    exact = weights.double()
-    mixed = grouped(exact, value)
+    """(b h r v) the mixture of values (b g w v), and (b) the largest number that the position adds to it.
+
+    NEAR keys are multiplied in their own width, and what they give is added up in float64.
+    """
+    dtype = torch.promote_types(weights.dtype, value.dtype)
+    weights, value, mixed = weights.to(dtype), value.to(dtype), None
+    for first in range(0, weights.shape[3], NEAR) or (0,):
+        near = slice(first, first + NEAR)
+        some = grouped(weights[..., near], value[:, :, near]).double()
+        mixed = some if mixed is None else mixed + some
+    assert mixed is not None
     if type(part.attention.position).carry is Relative.carry:
         return mixed, torch.zeros(len(value), dtype=torch.float64)
-    both: Tensor = part.attention.mixture(part, exact)
+    both: Tensor = part.attention.mixture(part, weights.double())
     return both, (both - mixed).abs().nan_to_num(0.0).amax((1, 2, 3))
 
 

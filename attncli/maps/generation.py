@@ -16,7 +16,7 @@ from attncli.maps.capture import Ends, Part, Pieces, Recorder, ends_of, joined, 
 from attncli.maps.check import Taken
 from attncli.maps.record import AttentionMap
 from attncli.nn.model import Model
-from attncli.nn.view import Tap
+from attncli.nn.records import Tap
 from attncli.streams import Batch, stream
 
 

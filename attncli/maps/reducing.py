@@ -132,7 +132,7 @@ class Reducer:
         for keys, away, more in parts:
             if keys.start < keys.stop:
                 both = torch.stack((torch.ones(width), away.float()), 1)[keys].to(weights.dtype)
-                sums = (weights[:, :, keys] @ both).double()
+                sums = torch.bmm(weights[:, :, keys], both.expand(len(weights), -1, -1)).double()
                 found += sums[..., 1] + sums[..., 0] * more
         between = (at.unsqueeze(1) - columns[left:right]).abs().to(weights.dtype)
         nearest: Tensor = torch.linalg.vecdot(weights[:, :, left:right], between.unsqueeze(0))

@@ -23,7 +23,7 @@ from attncli.maps.generation import Hypothesis, capture_generated, replay_error
 from attncli.maps.record import Sample
 from attncli.maps.taking import Plan
 from attncli.nn.model import Model
-from attncli.nn.view import Tap
+from attncli.nn.records import Tap
 from attncli.spec.run import Run
 from attncli.spec.tasks import Classification, Denoising, LanguageModel, SentencePair, Seq2seq, Tagging
 from attncli.streams import IGNORE, Batch

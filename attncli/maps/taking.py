@@ -15,7 +15,7 @@ from attncli.maps.record import AttentionMap, Kind, Rows, Weights
 from attncli.maps.reducing import Block, Reducer
 from attncli.maps.stores import Store
 from attncli.maps.summary import cell_of
-from attncli.nn.view import Record
+from attncli.nn.records import Record
 
 
 @dataclass(frozen=True)

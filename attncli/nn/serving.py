@@ -5,7 +5,6 @@ gives what `by_reference` gives to rounding; a tap is told what the kernel read,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,10 +19,12 @@ from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
 from attncli.nn.placing import bias_of, distances_in, term_of
 from attncli.nn.positions import Distances, Relative, distances_of
+from attncli.nn.records import Held, Joining, Pairs, Record
 from attncli.nn.scores import Additive, Pair, Product, Score
-from attncli.nn.spans import Predicted, read_lengths
+from attncli.nn.spans import Predicted
 from attncli.nn.steps import Persistent
-from attncli.nn.view import Held, Joining, Pairs, Record, View
+from attncli.nn.telling import Remade
+from attncli.nn.view import View
 from attncli.nn.weighing import Seen, Weighed, Weighing
 from attncli.spec.masks import Mask
 
@@ -135,7 +136,7 @@ class Served(nn.Module):
         if view.tap is not None:
             known = [each for each in totals if each is not None]
             total = torch.cat(known, 2) if known and len(known) == len(totals) else None
-            self._tell(ready, None, None, total, mixed, "chunked", joining=_Joined(self, ready))
+            self._tell(ready, None, None, total, mixed, "chunked", joining=Remade(self, ready, False))
         return mixed
 
     def reach(self, view: View, rows: slice) -> slice:
@@ -185,7 +186,7 @@ class Served(nn.Module):
         if self.key_dropout is not None:
             visible = self.key_dropout(visible, view, rows=len(ready.query))
         if self.span is not None:
-            window, factor = self.span(ready.turned, view.key_positions, read_lengths(view))
+            window, factor = self.span(ready.turned, view.key_positions, view.read_lengths)
             visible = window if visible is None else visible & window
         if self.indexer is not None and ready.indexed is not None:
             visible = self.indexer(ready.indexed, visible)
@@ -224,7 +225,7 @@ class Served(nn.Module):
             total = None if sink is None else 1 - (logit - lse).exp().squeeze(-1)
             told = lse.squeeze(-1).detach() if self.weighing.cap is None else None
             self._tell(ready._replace(key=ready.key.to(asked.dtype)), told, None, total, mixed, "banded",
-                       joining=_Joined(self, ready))  # fmt: skip
+                       joining=Remade(self, ready, True))  # fmt: skip
         return mixed
 
     def _fused(self, ready: Ready, dropout: float) -> Tensor:
@@ -234,22 +235,30 @@ class Served(nn.Module):
         triangle = view.triangle(self.mask) and not (self.training and self.key_dropout is not None)
         seen = None if triangle else self._seen(ready)
         visible = None if seen is None else seen.visible
-        temperature, bias = self._temperature(view), self._bias(ready)
-        term = self._term(ready, visible, None)
-        if term is not None:
-            term = term if temperature is None else term * temperature
-            bias = term if bias is None else term + bias
+        bias = self._joined(ready, visible)
         key, value = ready.key.to(asked.dtype), fused.widened(ready.value, self.score.extra)
         call = fused.Call(asked, key, value, self.score.scale, triangle, visible, bias, self.ahead)
         logit = None if sink is None else sink(asked)
         if logit is not None:
             call = fused.with_sink(call, logit)
-        mixed = fused.attend(call, dropout=dropout)[..., : ready.value.shape[3]]
+        if view.tap is None:
+            made, lse = fused.attend(call, dropout=dropout), None
+        else:
+            made, lse = fused.told(call, dropout=dropout)
+        mixed = made[..., : ready.value.shape[3]]
         if view.tap is not None:
-            lse = fused.log_sum_exp(call)
             total = None if lse is None or logit is None else 1 - (logit.view(-1, 1) - lse).exp()
             self._tell(ready._replace(key=key), lse, None, total, mixed, "fused", seen, bias)
         return mixed
+
+    def _joined(self, ready: Ready, visible: Tensor | None) -> Tensor | None:
+        """All that a position adds to the scores of a dot product."""
+        temperature, bias = self._temperature(ready.view), self._bias(ready)
+        term = self._term(ready, visible, None)
+        if term is None:
+            return bias
+        term = term if temperature is None else term * temperature
+        return term if bias is None else term + bias
 
     def _asked(self, ready: Ready) -> Tensor:
         """Queries as a dot product compares them, warmed by the length."""
@@ -277,31 +286,27 @@ class Served(nn.Module):
     ) -> None:  # fmt: skip
         view, real = ready.view, ready.view.key_real
         assert view.tap is not None
-        if joining is None:
-            seen = self._seen(ready) if seen is None else seen
+        if seen is not None:
             pairs = Pairs(seen.visible, seen.bias if bias is None else bias, seen.factor, ready.term)
             joining = Held(pairs, ready.key.shape[2])
         record = Record(
             address=self.address, attention=self, query=ready.query, key=ready.key, value=ready.value,
-            joining=joining, lse=lse, weights=weights, output=mixed, query_positions=view.query_positions,
+            joining=Remade(self, ready, True) if joining is None else joining,
+            lse=lse, weights=weights, output=mixed, query_positions=view.query_positions,
             key_positions=pad(view.key_positions, (self.ahead, 0)), query_real=view.query_real,
             key_real=None if real is None else pad(real, (self.ahead, 0), value=True), kernel=kernel,
             temperature=self._temperature(view), total=total, trail=ready.trail,
         )  # fmt: skip
         view.tap(record)
 
-    def pairs(self, ready: Ready, rows: slice, keys: slice) -> Pairs:
-        """What joins some queries with some keys, made as the reference makes it."""
-        whole = self.ahead > 0 or len(ready.kept) > 0  # places in front, and what fades, are counted over all keys
-        some = chunked.Rows(slice(None), slice(None)) if whole else chunked.Rows(rows, keys)
-        query, turned = (x[:, :, some.queries] for x in (ready.query, ready.turned))
-        key, value = (x[:, :, some.keys] for x in (ready.key, ready.value))
-        demand = None if ready.demand is None else ready.demand[:, :, some.queries]
-        part = Ready(query, key, value, ready.kept, ready.view.part(*some), turned, demand=demand)
-        seen = self._seen(part)
-        term = self._term(part, seen.visible, self._scores(part, seen, few=True))
-        made = Held(Pairs(seen.visible, seen.bias, seen.factor, term), ready.key.shape[2])
-        return made.pairs(rows, keys) if whole else made.whole
+    def pairs(self, ready: Ready, *, merged: bool) -> Pairs:
+        """What joins queries and keys; `merged`: all that the position adds is the bias, as a dot product has it."""
+        seen = self._seen(ready)
+        if merged:
+            return Pairs(seen.visible, self._joined(ready, seen.visible), seen.factor, None)
+        adds = type(self.position).term is not Relative.term
+        term = self._term(ready, seen.visible, self._scores(ready, seen, few=True)) if adds else None
+        return Pairs(seen.visible, seen.bias, seen.factor, term)
 
     @torch.no_grad()
     def weights(self, record: Record, *, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -324,20 +329,3 @@ class Served(nn.Module):
         value = record.value.to(weights.device, weights.dtype)
         q, k = (each.to(weights.device) for each in (record.query_positions, record.key_positions[:, self.ahead :]))
         return self._mixed(weights, value, lambda: distances_of(q, k))
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """A Joining that makes what it is asked for."""
-
-    served: Served
-    ready: Ready
-
-    def reach(self, rows: slice) -> slice:
-        every, ahead = range(self.ready.query.shape[2])[rows], self.served.ahead
-        near = self.served.reach(self.ready.view, slice(every.start, every.stop))
-        some = range(self.ready.key.shape[2] - ahead)[near]
-        return slice(0 if ahead else some.start, some.stop + ahead)
-
-    def pairs(self, rows: slice, keys: slice) -> Pairs:
-        return self.served.pairs(self.ready, rows, keys)

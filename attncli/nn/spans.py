@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from attncli.nn.view import View
 from attncli.spec import spans as spec
 
 
@@ -77,15 +76,6 @@ class Adaptive(nn.Module):
     def settle(self) -> None:
         """Bring the spans back into their bounds."""
         self.share.clamp_(0, 1)
-
-
-def read_lengths(view: View) -> Tensor:
-    """(b|1 q|1): keys of the text that each query reads."""
-    if view.packed and view.query_documents is not None and view.key_documents is not None:
-        return (view.query_documents.unsqueeze(2) == view.key_documents.unsqueeze(1)).sum(2)
-    if view.lengths is None:
-        return torch.full((1, 1), view.key_positions.shape[1], device=view.key_positions.device)
-    return view.lengths.unsqueeze(1)
 
 
 def build_predicted(span: spec.Span, *, heads: int, width: int) -> Predicted | None:

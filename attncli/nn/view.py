@@ -1,127 +1,19 @@
-"""What the queries of one forward pass may see: positions, documents and padding of both sides, and the tap."""
+"""What the queries of one forward pass may see: positions, documents and padding of both sides."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
 from attncli.nn.cache import Places
+from attncli.nn.records import Record as Record
+from attncli.nn.records import Tap as Tap
 from attncli.spec.masks import Mask
 from attncli.streams import Stream
 
 Made = TypeVar("Made")
-
-
-class Pairs(NamedTuple):
-    """What joins some queries with some keys."""
-
-    visible: Tensor | None  # bool, broadcast to (b h q k); None where all is visible
-    bias: Tensor | None  # broadcast to (b h q k)
-    factor: Tensor | None  # (b h q k) by which a span multiplies the weights
-    term: Tensor | None  # (b h q k) what the position adds to the scores, where `bias` does not hold it
-
-
-class Joining(Protocol):
-    """What joins the queries and keys of an attention, made for as many at a time as there is room for."""
-
-    def reach(self, rows: slice) -> slice:
-        """Keys outside of which these queries surely see nothing; told without a look at pairs."""
-
-    def pairs(self, rows: slice, keys: slice) -> Pairs:
-        """That of these queries and keys."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A Joining whose pairs are all there."""
-
-    whole: Pairs
-    keys: int
-
-    def reach(self, rows: slice) -> slice:
-        return slice(0, self.keys)
-
-    def pairs(self, rows: slice, keys: slice) -> Pairs:
-        return Pairs(*(None if each is None else _cut(each, rows, keys) for each in self.whole))
-
-
-def _cut(x: Tensor, rows: slice, keys: slice) -> Tensor:
-    """Some rows and columns of what is broadcast to (b h q k)."""
-    return x[:, :, rows if x.shape[2] > 1 else slice(None), keys if x.shape[3] > 1 else slice(None)]
-
-
-EVERY = slice(None)
-
-
-class Record(NamedTuple):
-    """One attention as it ran, handed to a tap while the layer runs.
-
-    Nothing of the size (q k) is made before somebody asks: `part` gives the record of some rows, and a reader that goes
-    through them block by block never holds a map. Of a whole record `visible`, `bias`, `factor` and `term` are whole.
-    """
-
-    address: str
-    attention: Any
-    query: Tensor  # (b h q e)
-    key: Tensor  # (b g k ·), as the score reads it
-    value: Tensor  # (b g k v)
-    joining: Joining
-    lse: Tensor | None  # (b h q) log-sum-exp, where the kernel tells it
-    weights: Tensor | None  # (b h q k), where the kernel makes them; before dropout
-    output: Tensor  # (b h q v) weights @ value
-    query_positions: Tensor  # (b|1 q)
-    key_positions: Tensor  # (b|1 k)
-    query_real: Tensor | None  # (b q); None where every place holds a token
-    key_real: Tensor | None  # (b k)
-    kernel: str
-    temperature: Tensor | None = None  # (b|1 1 q 1) factor on the scores
-    total: Tensor | None = None  # (b h q) what a row of weights sums to, where that is not 1
-    trail: tuple[Tensor, ...] = ()  # (b h k) each: what a step knew of those before it
-
-    def part(self, rows: slice, keys: slice = EVERY) -> "Record":
-        """The same of some queries, and of the keys outside of which these see nothing."""
-        query_real, key_real = self.query_real, self.key_real
-        return self._replace(
-            query=self.query[:, :, rows],
-            key=self.key[:, :, keys],
-            value=self.value[:, :, keys],
-            joining=Held(self.joining.pairs(rows, keys), len(range(self.key.shape[2])[keys])),
-            lse=None if self.lse is None else self.lse[:, :, rows],
-            weights=None if self.weights is None else self.weights[:, :, rows, keys],
-            output=self.output[:, :, rows],
-            query_positions=self.query_positions[:, rows],
-            key_positions=self.key_positions[:, keys],
-            query_real=None if query_real is None else query_real[:, rows],
-            key_real=None if key_real is None else key_real[:, keys],
-            temperature=None if self.temperature is None else self.temperature[:, :, rows],
-            total=None if self.total is None else self.total[:, :, rows],
-            trail=tuple(each[..., keys] for each in self.trail),
-        )
-
-    @property
-    def visible(self) -> Tensor | None:
-        """Bool, broadcast to (b h q k); None where all is visible."""
-        return self.joining.pairs(EVERY, EVERY).visible
-
-    @property
-    def bias(self) -> Tensor | None:
-        """Broadcast to (b h q k)."""
-        return self.joining.pairs(EVERY, EVERY).bias
-
-    @property
-    def factor(self) -> Tensor | None:
-        """(b h q k), by which a span multiplies the weights."""
-        return self.joining.pairs(EVERY, EVERY).factor
-
-    @property
-    def term(self) -> Tensor | None:
-        """(b h q k), what the position adds to the scores."""
-        return self.joining.pairs(EVERY, EVERY).term
-
-
-Tap = Callable[[Record], None]
 
 
 @dataclass
@@ -160,6 +52,44 @@ class View:
         made: Made = self.memo[key]
         return made
 
+    def part(self, rows: slice, keys: slice) -> "View":
+        """That of some queries and some keys; what is counted of whole texts is that of the whole."""
+        asks, reads = self.query_documents, self.key_documents
+        made = replace(
+            self,
+            query_positions=self.query_positions[:, rows],
+            key_positions=self.key_positions[:, keys],
+            query_documents=None if asks is None else asks[:, rows],
+            key_documents=None if reads is None else reads[:, keys],
+            aligned=False,
+            tap=None,
+            ways=None if self.ways is None else self.ways[:, rows, keys],
+            query_carried={name: each[:, rows] for name, each in self.query_carried.items()},
+            key_carried={name: each[:, keys] for name, each in self.key_carried.items()},
+            memo={},
+        )
+        made.memo[("lengths", "query")] = self.text_lengths("query")[:, rows]
+        made.memo[("lengths", "key")] = self.text_lengths("key")[:, keys]
+        made.memo["read lengths"] = self.read_lengths if self.read_lengths.shape[1] == 1 else self.read_lengths[:, rows]
+        for name in self.key_carried:
+            made.memo[("most", name)] = self.most(name)[:, keys]
+        return made
+
+    @property
+    def read_lengths(self) -> Tensor:
+        """(b|1 q|1): keys of the text that each query reads."""
+        asks, reads = self.query_documents, self.key_documents
+        if self.packed and asks is not None and reads is not None:
+            return self.once("read lengths", lambda: _counted(reads, asks))
+        if self.lengths is not None:
+            return self.lengths.unsqueeze(1)
+        whole = torch.full((1, 1), self.key_positions.shape[1], device=self.key_positions.device)
+        return self.once("read lengths", lambda: whole)
+
+    def most(self, name: str) -> Tensor:
+        """(b k): the largest number of that name in the document that each key belongs to."""
+        return self.once(("most", name), lambda: _most(self.key_carried[name], self.key_documents))
+
     @property
     def key_real(self) -> Tensor | None:
         """(b k): true where there is a key; None where every place holds one."""
@@ -192,20 +122,6 @@ class View:
         asks = real[:, None, :, None]
         return self.once((mask, heads, "joined"), lambda: asks if seen is None else seen & asks)
 
-    def part(self, rows: slice, keys: slice) -> "View":
-        """The same of some queries and keys. What is counted over a text (q_length, …) it would count anew."""
-
-        def cut(x: Tensor | None, some: slice) -> Tensor | None:
-            return None if x is None else x[:, some]
-
-        return View(
-            self.query_positions[:, rows], self.key_positions[:, keys], cut(self.query_documents, rows),
-            cut(self.key_documents, keys), padded=self.padded, packed=self.packed, newest=self.newest,
-            lengths=self.lengths, ways=None if self.ways is None else self.ways[:, rows, keys], drawn=self.drawn,
-            query_carried={name: each[:, rows] for name, each in self.query_carried.items()},
-            key_carried={name: each[:, keys] for name, each in self.key_carried.items()},
-        )  # fmt: skip
-
     def text_lengths(self, side: Literal["query", "key"]) -> Tensor:
         """(b|1 n): tokens of the text that each place belongs to."""
         if side == "query":
@@ -234,8 +150,8 @@ class View:
     def _allowed(self, mask: Mask, heads: int) -> Tensor:
         q, k = self.query_positions[:, None, :, None], self.key_positions[:, None, None, :]
         names, zero = mask.names, torch.zeros((), dtype=torch.long, device=q.device)
-        q_length = _length(self.query_documents, self.query_positions) if "q_length" in names else None
-        k_length = _length(self.key_documents, self.key_positions) if "k_length" in names else None
+        q_length = self.text_lengths("query") if "q_length" in names else None
+        k_length = self.text_lengths("key") if "k_length" in names else None
         document_q = zero if self.query_documents is None else self.query_documents[:, None, :, None]
         document_k = zero if self.key_documents is None else self.key_documents[:, None, None, :]
         allowed = mask.allows(
@@ -260,7 +176,7 @@ class View:
             if name in self.key_carried:
                 found[f"{name}(k)"] = self.key_carried[name][:, None, None, :]
                 if f"most {name}" in mask.names:
-                    found[f"most {name}"] = _most(self.key_carried[name], self.key_documents)[:, None, None, :]
+                    found[f"most {name}"] = self.most(name)[:, None, None, :]
         for name in mask.of_samples:
             asks = name in self.query_carried
             found[name] = (
@@ -271,15 +187,26 @@ class View:
 
 def _most(numbers: Tensor, documents: Tensor | None) -> Tensor:
     """(b n): the largest number of the document that each place belongs to."""
-    documents = torch.zeros_like(numbers) if documents is None else documents
-    same = documents.unsqueeze(2) == documents.unsqueeze(1)
-    return numbers.unsqueeze(1).masked_fill(~same, torch.iinfo(numbers.dtype).min).amax(2)
+    if documents is None:
+        return numbers.amax(1, keepdim=True).expand_as(numbers)
+    place = documents + 1  # padding is -1
+    least = torch.iinfo(numbers.dtype).min
+    found = numbers.new_full((len(numbers), int(place.max()) + 1), least)
+    return found.scatter_reduce(1, place, numbers.expand_as(place), "amax").gather(1, place)
+
+
+def _counted(documents: Tensor, asked: Tensor) -> Tensor:
+    """(b n): how many places of `documents` (b m) are of the document that each place of `asked` (b n) is of."""
+    place, wanted = documents + 1, asked + 1
+    found = place.new_zeros(len(place), int(max(place.max(), wanted.max())) + 1)
+    return found.scatter_add(1, place, torch.ones_like(place)).gather(1, wanted)
 
 
 def _length(documents: Tensor | None, positions: Tensor) -> Tensor:
     """(b|1 n): tokens of the document that each place belongs to; padding is no token of any."""
-    documents = torch.zeros_like(positions) if documents is None else documents
-    return (documents.unsqueeze(2) == documents.unsqueeze(1)).sum(2)
+    if documents is None:
+        return torch.full_like(positions, positions.shape[1])
+    return _counted(documents, documents)
 
 
 def positions_of(stream: Stream) -> Tensor:

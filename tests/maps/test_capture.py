@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from attncli.maps.capture import Recorder, capture_forced
-from attncli.nn.view import Record
+from attncli.nn.records import Record
 from attncli.streams import IGNORE, stream
 from tests.nn import models
 

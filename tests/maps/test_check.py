@@ -10,8 +10,8 @@ from attncli.maps.check import Measures, certificate, rebuilt, take, tolerance
 from attncli.maps.record import Certificate
 from attncli.nn.normalizers import Softmax, Sum
 from attncli.nn.positions import Relative
+from attncli.nn.records import Held, Pairs, Record
 from attncli.nn.scores import Product
-from attncli.nn.view import Held, Pairs, Record
 from attncli.streams import stream
 from tests.nn import models
 

@@ -11,7 +11,7 @@ from attncli.decoding import Hypothesis, decode
 from attncli.errors import InputError
 from attncli.maps.samples import Inspector
 from attncli.nn.model import build_model
-from attncli.nn.view import Tap
+from attncli.nn.records import Tap
 from attncli.spec.load import load_text
 from attncli.spec.training import Beam
 from attncli.streams import Batch

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from attncli.nn.attention import Attention
 from attncli.nn.kernels import fused
 from attncli.nn.normalizers import Signed
+from attncli.nn.records import Record
 from attncli.nn.steps import OnAttention
-from attncli.nn.view import Record, View, view_of_memory, view_of_self
+from attncli.nn.view import View, view_of_memory, view_of_self
 from attncli.spec.masks import parse
 from attncli.streams import Stream, stream
 from tests import catalogue
@@ -296,7 +297,7 @@ def test_a_tap_is_free_when_off(monkeypatch):
     def never(*args: object, **kwargs: object) -> None:
         raise AssertionError("no one asked")
 
-    monkeypatch.setattr(fused, "log_sum_exp", never)
+    monkeypatch.setattr(fused, "told", never)
     monkeypatch.setattr(Attention, "_tell", never)
     module, tokens = attention(), stream([[1] * 4], pad=0)
     x = torch.randn(1, 4, 12, dtype=torch.float64)

@@ -11,7 +11,8 @@ from attncli.nn.attention import Attention
 from attncli.nn.banding import band_of
 from attncli.nn.kernels import banded
 from attncli.nn.kernels.plan import Size, plan
-from attncli.nn.view import Record, View, view_of_memory, view_of_self
+from attncli.nn.records import Record
+from attncli.nn.view import View, view_of_memory, view_of_self
 from attncli.spec.masks import parse
 from attncli.streams import Stream, stream
 from tests import catalogue

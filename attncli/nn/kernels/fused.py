@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend
 
 
 class Call(NamedTuple):
@@ -85,27 +86,32 @@ def causal(query: Tensor, key: Tensor) -> Tensor:
     return torch.ones(query.shape[-2], key.shape[-2], dtype=torch.bool, device=query.device).tril()
 
 
-def log_sum_exp(call: Call) -> Tensor | None:
-    """(b h q): what the CPU's fused kernel divided by, from that very kernel; None where it does not run or tell."""
-    call = _square(call)
-    query, key, value = call.query, call.key, call.value
-    if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad:
-        return None
+def told(call: Call, *, dropout: float) -> tuple[Tensor, Tensor | None]:
+    """What `attend` gives, bit for bit, and the log-sum-exp (b h q) that its kernel divided by; None where it does not
+    tell: on the CPU the fused form alone does."""
+    squared = _square(call)
+    query, key, value = squared.query, squared.key, squared.value
+    if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad or dropout:
+        return attend(call, dropout=dropout), None
     heads = query.shape[1]
     if key.shape[1] != heads:
         key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
     mask = None
     if call.bias is not None or not call.triangle:
         hidden = causal(query, key) if call.triangle else call.visible
-        if call.bias is not None:
-            mask = _hidden_in(call.bias.to(query.dtype), hidden)
+        if squared.bias is not None:
+            mask = _hidden_in(squared.bias.to(query.dtype), hidden)
         elif hidden is not None:
             mask = _hidden_in(torch.zeros_like(hidden, dtype=query.dtype), hidden)
     if mask is not None:
         mask = mask.expand(query.shape[0], heads, query.shape[2], key.shape[2])
-    _, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, call.triangle and mask is None, attn_mask=mask, scale=call.scale
+    triangle = call.triangle and mask is None
+    chosen = torch._fused_sdp_choice(query, key, value, mask, 0.0, triangle, scale=call.scale)
+    if chosen != SDPBackend.FLASH_ATTENTION.value:
+        return attend(call, dropout=dropout), None
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key, value, 0.0, triangle, attn_mask=mask, scale=call.scale
     )
     if not isinstance(lse, Tensor):
-        return None
-    return lse[:, :, call.ahead :] if call.triangle else lse
+        return attend(call, dropout=dropout), None
+    return (out[:, :, call.ahead :], lse[:, :, call.ahead :]) if call.triangle else (out, lse)
