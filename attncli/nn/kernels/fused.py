@@ -93,10 +93,7 @@ def told(call: Call, *, dropout: float) -> tuple[Tensor, Tensor | None]:
     query, key, value = squared.query, squared.key, squared.value
     if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad or dropout:
         return attend(call, dropout=dropout), None
-    heads = query.shape[1]
-    if key.shape[1] != heads:
-        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
-    mask = None
+    heads, mask = query.shape[1], None
     if call.bias is not None or not call.triangle:
         hidden = causal(query, key) if call.triangle else call.visible
         if squared.bias is not None:
@@ -106,12 +103,18 @@ def told(call: Call, *, dropout: float) -> tuple[Tensor, Tensor | None]:
     if mask is not None:
         mask = mask.expand(query.shape[0], heads, query.shape[2], key.shape[2])
     triangle = call.triangle and mask is None
-    chosen = torch._fused_sdp_choice(query, key, value, mask, 0.0, triangle, scale=call.scale)
+    grouped = heads != key.shape[1]
+    chosen = torch._fused_sdp_choice(
+        query, key, value, mask, 0.0, triangle, scale=call.scale, enable_gqa=grouped
+    )  # fmt: skip
     if chosen != SDPBackend.FLASH_ATTENTION.value:
         return attend(call, dropout=dropout), None
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, 0.0, triangle, attn_mask=mask, scale=call.scale
-    )
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    try:
+        out, lse = kernel(query, key, value, 0.0, triangle, attn_mask=mask, scale=call.scale)
+    except RuntimeError:  # releases of torch whose kernel has no groups repeat the heads before they call it
+        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
+        out, lse = kernel(query, key, value, 0.0, triangle, attn_mask=mask, scale=call.scale)
     if not isinstance(lse, Tensor):
         return attend(call, dropout=dropout), None
     return (out[:, :, call.ahead :], lse[:, :, call.ahead :]) if call.triangle else (out, lse)
