@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 @click.option("--target", "targets", multiple=True, metavar="TEXT",
               help="What it is made to write, once for each --text.")  # fmt: skip
 @click.option("--file", "file", type=click.Path(path_type=Path), help="Texts, one a line.")
-@click.option("--decoding", type=click.Choice(["greedy", "beam", "forced"]),
+@click.option("--decoding", type=click.Choice(["greedy", "beam", "sample", "forced"]),
               help="How it writes, by default as the spec says; forced with --target.")  # fmt: skip
 @click.option("--n-best", type=click.IntRange(min=1), metavar="N", help="The N best texts of a beam search.")
+@click.option("--branches", is_flag=True, help="Show the texts too that a beam search gave up on its way.")
 @click.option("--generate", type=click.IntRange(min=1), metavar="N",
               help="Let a language model continue the text by up to N tokens.")  # fmt: skip
 @click.option("--only", default="*", metavar="PATTERN", help="Attentions by address: 'decoder.*.cross_attention'.")
@@ -54,7 +55,7 @@ def inspect(
     run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
     n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
     device: str, threads: int | None, as_json: bool, budget: str, heads: str | None, queries: str | None,
-    rows_path: Path | None, with_roles: bool, claims: tuple[str, ...],
+    rows_path: Path | None, branches: bool, with_roles: bool, claims: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
 
@@ -66,6 +67,7 @@ def inspect(
     128 cells (largest and mean weight), and the 8 keys that each row looks at most.
     """
     from attncli.cli.terminal import refuse_unwritable
+    from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
     from attncli.maps.claims import judge, read_claims
     from attncli.maps.export import certify, check_folder, export
@@ -80,7 +82,9 @@ def inspect(
     inspector, about = _load(run, checkpoint, device, threads, only, plan)
     rows = rows_of(inspector.run, texts, targets, file)
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
-    taken = [sample for place, row in rows for sample in _take(inspector, row, how, place)]
+    if branches and (how is None or how.kind != "beam"):
+        raise InputError("--branches: no beam search writes here", help="add --decoding beam, and no --target")
+    taken = [sample for place, row in rows for sample in _take(inspector, row, how, place, branches=branches)]
     maps = Maps(tuple(taken), about)
     written = [] if out is None else export(maps, out, wanted, force=force)
     verdicts = judge(maps, claimed)
@@ -148,7 +152,9 @@ def _load(
     return inspector, about
 
 
-def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str) -> "list[Sample]":
+def _take(
+    inspector: "Inspector", row: "Row", how: "Decoding | None", place: str, *, branches: bool
+) -> "list[Sample]":
     """The samples of one row: decoding is a neighbour of the maps, so they meet here."""
     if how is None:
         return [inspector.forced(row, place=place)]
@@ -162,6 +168,7 @@ def _take(inspector: "Inspector", row: "Row", how: "Decoding | None", place: str
         return decode(
             inspector.model, batch, how, bos=vocabulary.bos, eos=vocabulary.eos, pad=max(vocabulary.pad, 0),
             max_length=run.model.stacks[run.task.stack].max_length, tap=tap, seed=run.seed,
+            pruned=branches,
         )  # fmt: skip
 
     name = f"beam of {how.size}" if how.kind == "beam" else how.kind

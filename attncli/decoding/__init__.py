@@ -41,13 +41,14 @@ def decode(
     tap: Tap | None = None,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
+    pruned: bool = False,
 ) -> list[list[Hypothesis]]:
     """Write texts for each row of a batch, best first; the model should be in eval mode.
 
     A batch with a `text` stream holds prompts, which are continued; any other batch is read and answered from BOS on.
     max_length is the number of positions of the stack that writes; prompts count. A smaller decoding.max_length bounds
     the tokens written, EOS among them. `numbers` are the places of the rows in the whole input, which sampling's
-    random numbers follow.
+    random numbers follow. `pruned`: of a beam, the texts that it gave up come behind those that it found.
 
     Errors: InputError where a prompt has more than max_length tokens, WorkError where logits are NaN.
     """
@@ -57,7 +58,9 @@ def decode(
             case Greedy():
                 return greedy(model, batch, decoding, signs=signs, max_length=max_length, tap=tap)
             case Beam():
-                return beam(model, batch, decoding, signs=signs, max_length=max_length, tap=tap)
+                return beam(
+                    model, batch, decoding, signs=signs, max_length=max_length, tap=tap, pruned=pruned
+                )  # fmt: skip
             case Sample():
                 return sample(
                     model, batch, decoding, signs=signs, max_length=max_length, tap=tap, seed=seed, numbers=numbers

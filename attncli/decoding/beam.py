@@ -13,6 +13,7 @@ miss a better one.
 Shapes: a sentences under way · w beams a sentence (size) · r = a w rows of the running batch · c ids · n texts kept.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -26,15 +27,21 @@ from attncli.streams import Batch
 
 
 def beam(
-    model: Model, batch: Batch, decoding: Beam, *, signs: Signs, max_length: int, tap: Tap | None
+    model: Model, batch: Batch, decoding: Beam, *, signs: Signs, max_length: int, tap: Tap | None, pruned: bool = False
 ) -> list[list[Hypothesis]]:
-    """The n_best texts of each sentence, best first; of equals the one that was finished first."""
+    """The n_best texts of each sentence, best first; of equals the one that was finished first.
+
+    `pruned`: behind them the texts that the search gave up, the likeliest first: those that no beam went on with, those
+    under way when it ended, and finished ones that others outdid.
+    """
     writing = begin(
         model, batch, rows=decoding.size, signs=signs, wanted=decoding.max_length, max_length=max_length, tap=tap
     )  # fmt: skip
-    search = _Search(writing, decoding)
+    search = _Search(writing, decoding, pruned=pruned)
     while search.sentences:
         search.step()
+    for found, lost in zip(search.found, search.lost, strict=True):
+        found += sorted(lost, key=lambda text: -text.log_probability)
     return search.found
 
 
@@ -60,11 +67,14 @@ class _Pool(NamedTuple):
 class _Search:
     """The state of one beam search; rows of sentences that are done leave the batch."""
 
-    def __init__(self, writing: Writing, decoding: Beam) -> None:
+    def __init__(self, writing: Writing, decoding: Beam, *, pruned: bool) -> None:
         self.writing = writing
         self.decoding = decoding
+        self.pruned = pruned
         count, device = len(writing.limits), writing.device
         self.found: list[list[Hypothesis]] = [[] for _ in range(count)]
+        self.lost: list[list[Hypothesis]] = [[] for _ in range(count)]
+        self.offered: list[list[tuple[float, float, int, int, int]]] = [[] for _ in range(count)]
         self.sentences = list(range(count))
         self.limits = index_of(writing.limits, device)
         none = torch.full((count, decoding.n_best), -torch.inf, dtype=precise(device), device=device)
@@ -77,7 +87,7 @@ class _Search:
 
     def step(self) -> None:
         """Read one token a row, choose the continuations, and take leave of the sentences that are done."""
-        written, eos = len(self.tokens) + 1, self.writing.signs.eos
+        written, eos, before = len(self.tokens) + 1, self.writing.signs.eos, self.running
         total, row, token = self._candidates(written)
         ends = token == eos
         first = torch.arange(total.shape[1], device=total.device) < self.decoding.size
@@ -87,7 +97,10 @@ class _Search:
         full = (self.limits == written).unsqueeze(1)
         cut = self._offer(self.running.masked_fill(~full, -torch.inf), row, token, written)
         self.pool = self.pool.merged(finished, cut)
-        self._advance(self._done(written), row, token)
+        done = self._done(written)
+        if self.pruned:
+            self._give_up(before, (finished, cut), row, token, done)
+        self._advance(done, row, token)
 
     def _candidates(self, written: int) -> tuple[Tensor, Tensor, Tensor]:
         """(a 2w) log-probability, row and token of the best continuations, best first."""
@@ -127,6 +140,32 @@ class _Search:
         self.tokens.append(token.tolist())
         if self.sentences:
             self.writing.append(token, row)
+
+    def _give_up(
+        self, before: Tensor, offers: tuple[_Pool, _Pool], row: Tensor, token: Tensor, done: list[bool]
+    ) -> None:
+        """Note the texts that end here: those read, of log-probability `before` (a w), or written, of a sentence done."""
+        step, size = len(self.tokens), self.decoding.size
+        running, rows, tokens = self.running.tolist(), row.tolist(), token.tolist()
+        kept = [part.tolist() for part in (self.pool.step, self.pool.row, self.pool.token)]
+        for place, sentence in enumerate(self.sentences):
+            texts = [text for pool in offers for text in zip(*(part[place].tolist() for part in pool), strict=True)]
+            offered = [text for text in texts if text[0] > -torch.inf]
+            self.offered[sentence] += offered
+            under_way = zip(running[place], rows[place], tokens[place], strict=True)
+            going = [(p, r, t) for p, r, t in under_way if p > -torch.inf]
+            read = {r for _, r, _ in going} | {text[3] for text in offered}
+            ended = [
+                (p, p, step - 1, self.parents[-1][place * size + j], self.tokens[-1][place * size + j])
+                for j, p in enumerate(before[place].tolist())
+                if step and p > -torch.inf and place * size + j not in read
+            ]
+            if done[place]:
+                held = set(zip(*(part[place] for part in kept), strict=True))
+                ended += [text for text in self.offered[sentence] if text[2:] not in held]
+                cut = {text[2:] for text in offered}
+                ended += [(p, p, step, r, t) for p, r, t in going if (step, r, t) not in cut]
+            self.lost[sentence] += [replace(self._hypothesis(*text), pruned=True) for text in ended]
 
     def _take_leave(self, done: list[bool]) -> None:
         kept = [part.tolist() for part in self.pool]

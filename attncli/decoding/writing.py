@@ -42,6 +42,8 @@ class Hypothesis:
     """Whether it ended with EOS rather than at the limit of length."""
     rows: list[int]
     """Row of the running batch in which each step was computed: one for each token, and one for EOS."""
+    pruned: bool = False
+    """Whether the search gave it up."""
 
 
 @dataclass

@@ -8,7 +8,7 @@ from attncli.errors import InputError
 from attncli.spec.fields import asked
 from attncli.spec.run import Run
 from attncli.spec.tasks import REWRITING
-from attncli.spec.training import Beam, Decoding, Greedy
+from attncli.spec.training import Beam, Decoding, Greedy, Sample
 
 Place = str
 """Where a row comes from, for errors."""
@@ -80,6 +80,8 @@ def _named(run: Run, decoding: str | None) -> Decoding:
     match decoding:
         case "greedy":
             return Greedy()
+        case "sample":
+            return written if isinstance(written, Sample) else Sample(max_length=written.max_length)
         case "beam":
             return written if isinstance(written, Beam) else Beam()
         case _:

@@ -35,6 +35,9 @@ class Hypothesis(Protocol):
     @property
     def log_probability(self) -> float: ...
 
+    @property
+    def pruned(self) -> bool: ...
+
 
 Search = Callable[[Tap], Sequence[Sequence[Hypothesis]]]
 """Runs a search with the tap that it is given: attncli.decoding.decode with all else bound."""

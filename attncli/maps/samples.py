@@ -80,13 +80,16 @@ class Inspector:
             self.model, batch, self._pieces(row), lambda tap: search(batch, tap), bos=vocabulary.bos,
             eos=vocabulary.eos, only=self.only,
         )  # fmt: skip
-        samples = []
+        samples, best = [], sum(not one.text.hypothesis.pruned for one in found)
         for rank, hypothesis in enumerate(found, 1):
+            which = f", {rank} of {best}" if best > 1 else ""
+            if rank > best:
+                which = f", branch {rank - best} of {len(found) - best} that it gave up"
             text = self.codec.decode(written, hypothesis.text.hypothesis.tokens, row.get("source"))
             samples.append(Sample(
                 {**row, "prediction": text},
                 tuple(self.plan.kept(one) for one in hypothesis.maps),
-                name if len(found) == 1 else f"{name}, {rank} of {len(found)}",
+                name + which,
                 log_probability=hypothesis.text.hypothesis.log_probability,
                 replay_error=replay_error(self.model, batch, 0, hypothesis, only=self.only),
             ))  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,8 +109,13 @@ def test_maps_that_fail_are_written_and_the_exit_code_is_three(
 ) -> None:
     from attncli.nn.kernels import fused
 
-    honest = fused.attend
-    monkeypatch.setattr(fused, "attend", lambda *parts, **options: honest(*parts, **options) * 1.01)
+    honest = fused.told
+
+    def spoilt(*parts: Any, **options: Any) -> Any:
+        made, lse = honest(*parts, **options)
+        return made * 1.01, lse
+
+    monkeypatch.setattr(fused, "told", spoilt)
     done = inspect(run, "--text", "abc", "--target", "好", "--out", str(tmp_path))
     assert done.exit_code == 3
     assert "the maps are not certified: they are not what the kernel computed" in done.stderr
@@ -179,6 +185,7 @@ def test_rows_beyond_the_budget_are_in_no_file_but_the_summary_is(run: Path, tmp
     (("--heads", "7"), "--heads 7: encoder.0.attention has heads 0 to 1"),
     (("--queries", "4:2"), "--queries 4:2: this range is empty"),
     (("--rows", __file__), "this is a file"),
+    (("--branches",), "--branches: no beam search writes here"),
 ])  # fmt: skip
 def test_what_cannot_be_kept_is_refused_with_its_place(run: Path, words: tuple[str, ...], message: str) -> None:
     done = inspect(run, "--text", "abc", "--target", "好", *words)
@@ -205,3 +212,21 @@ def test_roles_are_named_in_the_terminal(run: Path) -> None:
     done = inspect(run, "--text", "abc", "--text", "cab", "--roles")
     assert done.exit_code == 0, done.output
     assert re.match(r"\d+ of 6 heads have a role, on 2 texts", done.stdout)
+
+
+def test_the_branches_that_a_beam_gave_up_are_shown_on_request(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--decoding", "beam", "--branches", "--json")
+    assert done.exit_code == 0, done.output
+    names = [sample["decoding"] for sample in json.loads(done.stdout)["samples"]]
+    assert names[0] == "beam of 3"
+    count = len(names) - 1
+    assert count > 0
+    assert names[1:] == [f"beam of 3, branch {rank} of {count} that it gave up" for rank in range(1, count + 1)]
+
+
+def test_what_is_drawn_at_random_is_shown_too(run: Path) -> None:
+    done = inspect(run, "--text", "abc", "--decoding", "sample", "--json")
+    assert done.exit_code == 0, done.output
+    (sample,) = json.loads(done.stdout)["samples"]
+    assert sample["decoding"] == "sample"
+    assert sample["replay_error"] < 1e-4

@@ -123,3 +123,30 @@ def test_maps_of_the_source_are_the_sentence_s_own() -> None:
     alone = generated(model, {"source": batch["source"].select(torch.tensor([2]))}, BEAM)[0][0].maps[0]
     assert together.queries == alone.queries == tuple(pieces("source", models.SOURCES[2]))
     np.testing.assert_allclose(together.weights, alone.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["position rotary", "recurrent Bahdanau gru"])
+def test_branches_that_were_given_up_are_stitched_to_what_their_replay_shows(name: str) -> None:
+    model, batch = models.build(TEXTS[name]), sources()
+    search = partial(decode, model, batch, BEAM, bos=2, eos=3, pad=0, max_length=32, pruned=True)
+    found = capture_generated(model, batch, pieces, lambda tap: search(tap=tap), bos=2, eos=3)
+    plain = generated(model, batch, BEAM)
+    for row, hypotheses in enumerate(found):
+        kept = [one.text.hypothesis for one in hypotheses if not one.text.hypothesis.pruned]
+        lost = [one for one in hypotheses if one.text.hypothesis.pruned]
+        assert kept == [one.text.hypothesis for one in plain[row]]
+        texts = [tuple(one.text.written) for one in hypotheses]
+        assert len(set(texts)) == len(texts) > 3  # no text is told twice
+        for one in lost:
+            assert replay_error(model, batch, row, one) < 1e-5
+            written = one.text.hypothesis
+            again = log_probability_of(model, batch, row, one.text.written)
+            assert written.log_probability == pytest.approx(again, abs=1e-5)
+
+
+def log_probability_of(model: Model, batch: Batch, row: int, tokens: list[int]) -> float:
+    """Of a text read at once; PAD and BOS are never written, which leaves the others' probabilities as they are."""
+    one = {"source": batch["source"].select(torch.tensor([row])), "target": stream([[2, *tokens[:-1]]], pad=0)}
+    with torch.no_grad():
+        logs = model(one)[0].log_softmax(-1)
+    return float(logs[torch.arange(len(tokens)), torch.tensor(tokens)].sum())
