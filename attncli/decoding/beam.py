@@ -144,7 +144,7 @@ class _Search:
     def _give_up(
         self, before: Tensor, offers: tuple[_Pool, _Pool], row: Tensor, token: Tensor, done: list[bool]
     ) -> None:
-        """Note the texts that end here: those read, of log-probability `before` (a w), or written, of a sentence done."""
+        """Note the texts that end: those read, of log-probability `before` (a w), or written, of a sentence done."""
         step, size = len(self.tokens), self.decoding.size
         running, rows, tokens = self.running.tolist(), row.tolist(), token.tolist()
         kept = [part.tolist() for part in (self.pool.step, self.pool.row, self.pool.token)]

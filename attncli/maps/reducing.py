@@ -45,7 +45,8 @@ class Reducer:
         self.scale = 1.0 if own_text else max(keys - ahead - 1, 0) / max(queries - 1, 1)
         self.query_cell, self.key_cell = cell_of(queries), cell_of(keys)
         cells = [-(-n // c) for n, c in ((queries, self.query_cell), (keys, self.key_cell))]
-        self.sums: dict[str, Tensor] = {}
+        names = ("entropy", "distance", "diagonal", "first", "peak")
+        self.sums = {name: torch.zeros(heads, dtype=torch.float64) for name in names}
         self.received = torch.zeros(heads, keys, dtype=torch.float64)
         self.near = torch.zeros(heads, 2 * NEAR + 1, dtype=torch.float64)
         self.seen = torch.zeros(heads, dtype=torch.float64)
@@ -110,7 +111,7 @@ class Reducer:
             "peak": strips.amax(-1) * share,
         }
         for name, values in rows.items():
-            self.sums[name] = self.sums.get(name, torch.zeros(())) + values.sum(-1)
+            self.sums[name] += values.sum(-1)
 
     def _at(self, weights: Tensor, columns: Tensor) -> Tensor:
         """(h r) in columns (1 r) of the block; 0 outside of it, and at keys that stand at no place."""

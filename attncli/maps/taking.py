@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from attncli.errors import InputError
@@ -49,8 +50,11 @@ class Running:
     rows: Rows | None
     reducer: Reducer | None
     """None where the map is kept whole, which has its summary when somebody asks."""
-    parts: list[Measures] = field(default_factory=list)
-    tolerances: list[tuple[float, float]] = field(default_factory=list)
+    measures: Measures
+    """(h q) each. They have their place from the start, as all that outlives a block: small tensors between the large
+    ones of the blocks would keep the memory of these from being used again."""
+    row_tolerance: float = 0.0
+    output_tolerance: float = 0.0
     not_finite: int = 0
     place: int = 0
 
@@ -61,8 +65,10 @@ class Running:
             weights = weights[:, :, keys]
         if not bool(queries.all()):
             weights, found = weights[:, queries], Measures(*(each[:, queries] for each in found))
-        self.parts.append(found)
-        self.tolerances.append((float(part.row_tolerance[row]), float(part.output_tolerance[row])))
+        for held, new in zip(self.measures, found, strict=True):
+            held[:, self.place : self.place + weights.shape[1]] = new
+        self.row_tolerance = max(self.row_tolerance, float(part.row_tolerance[row]))
+        self.output_tolerance = max(self.output_tolerance, float(part.output_tolerance[row]))
         block = Block(weights, self.place, part.start)
         if self.reducer is not None:
             self.reducer.add(block)
@@ -86,8 +92,8 @@ class Running:
     def map(self, said: Said) -> AttentionMap:
         """Once all rows were added."""
         proof = certificate(
-            Measures.joined(self.parts), row_tolerance=max(row for row, _ in self.tolerances),
-            output_tolerance=max(output for _, output in self.tolerances), not_finite=self.not_finite,
+            self.measures, row_tolerance=self.row_tolerance, output_tolerance=self.output_tolerance,
+            not_finite=self.not_finite,
             rows=self.axes.queries, by_design=said.by_design,
         )  # fmt: skip
         axes = self.axes
@@ -192,4 +198,7 @@ class Forced:
                 heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self",
                 ahead=axes.ahead,
             )  # fmt: skip
-        return Running(axes, whole, rows, reducer)
+        places = (heads, len(axes.queries))
+        numbers = [torch.zeros(places, dtype=torch.float64) for _ in range(4)]
+        measures = Measures(numbers[0], numbers[1], numbers[2], numbers[3], torch.zeros(places, dtype=torch.bool))
+        return Running(axes, whole, rows, reducer, measures)
