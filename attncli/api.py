@@ -15,21 +15,29 @@ from pathlib import Path
 import torch
 
 from attncli.data.codec import Codec
-from attncli.data.rows import Rows
+from attncli.data.rows import Row, Rows
 from attncli.data.sources import open_file, open_splits
-from attncli.decoding import decoder
+from attncli.decoding import Hypothesis, decode, decoder
 from attncli.decoding.flags import Flags, with_flags
 from attncli.errors import InputError
 from attncli.evaluation import Report
 from attncli.evaluation import evaluate as _evaluate
 from attncli.evaluation.answers import Answering
+from attncli.maps.asked import decoding_of, rows_of
+from attncli.maps.budget import Budget, bytes_of
+from attncli.maps.record import Maps, Sample
+from attncli.maps.samples import Inspector
+from attncli.maps.taking import Plan
 from attncli.nn import quantized
 from attncli.nn.model import Model, build_model, token_fields
+from attncli.nn.view import Tap
 from attncli.spec.load import load_spec as _load_spec
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import sizes_of
+from attncli.spec.tasks import REWRITING
 from attncli.spec.training import Decoding
+from attncli.streams import Batch
 from attncli.training.folder import RunFolder
 from attncli.training.machine import choose_device
 
@@ -81,6 +89,22 @@ class LoadedRun:
         seed = spec.seed if flags.seed is None else flags.seed
         return Answering(self.model, codec, spec, decoder(self.model, codec, spec, decoding, seed=seed))
 
+    def maps(self, texts: Sequence[str], *, targets: Sequence[str] = (), only: str = "*", budget: str = "2GB") -> Maps:
+        """The attention maps of texts, each with its proof; attncli.maps.named gives their arrays axes with names.
+
+        A text with a target is read at once; without one it is answered as the spec says. `only` is a pattern of
+        addresses, `budget` the memory for whole maps: of others there is a summary.
+
+        Raises:
+            InputError: nothing to look at, a text that does not fit, or a senseless budget.
+        """
+        plan = Plan(Budget(bytes_of(budget, "budget")))
+        inspector = Inspector(self.spec, self.codec, self.model, only, plan)
+        inspector.check()
+        how = decoding_of(self.spec, decoding=None, n_best=None, generate=None, targets=bool(targets))
+        rows = rows_of(self.spec, texts, targets, None)
+        return Maps(tuple(sample for place, row in rows for sample in look(inspector, row, how, place)))
+
     def evaluate(
         self,
         *,
@@ -119,6 +143,24 @@ class LoadedRun:
                 return name, rows
         missing = "neither data.test nor data.valid" if split is None else f"no data.{split}"
         raise InputError(f"{self.spec.name}: the spec names {missing}", help="give a file with --data")
+
+
+def look(inspector: Inspector, row: Row, how: Decoding | None, place: str, *, pruned: bool = False) -> list[Sample]:
+    """The maps of one row: of each text that a search writes, and of those that it gave up where `pruned` says so;
+    where `how` is None of the row itself, read at once. `place` is where the row comes from, for errors."""
+    if how is None:
+        return [inspector.forced(row, place=place)]
+    run = inspector.run
+    vocabulary = inspector.codec.vocabularies["target" if run.task.kind in REWRITING else "text"]
+
+    def search(batch: Batch, tap: Tap) -> list[list[Hypothesis]]:
+        return decode(
+            inspector.model, batch, how, bos=vocabulary.bos, eos=vocabulary.eos, pad=max(vocabulary.pad, 0),
+            max_length=run.model.stacks[run.task.stack].max_length, tap=tap, seed=run.seed, pruned=pruned,
+        )  # fmt: skip
+
+    name = f"beam of {how.size}" if how.kind == "beam" else how.kind
+    return inspector.generated(row, search, name=name, place=place)
 
 
 def load_run(

@@ -9,16 +9,11 @@ import click
 from attncli.cli import options
 
 if TYPE_CHECKING:
-    from attncli.data.rows import Row
-    from attncli.decoding import Hypothesis
     from attncli.maps.claims import Verdict
     from attncli.maps.export import Format
-    from attncli.maps.record import Maps, Sample
+    from attncli.maps.record import Maps
     from attncli.maps.samples import Inspector
     from attncli.maps.taking import Plan
-    from attncli.nn.records import Tap
-    from attncli.spec.training import Decoding
-    from attncli.streams import Batch
 
 
 @click.command(short_help="Show and export every attention weight that a run used.")
@@ -66,6 +61,7 @@ def inspect(
     A map that does not fit into the budget is reduced while the model runs: statistics, an overview of at most 128 by
     128 cells (largest and mean weight), and the 8 keys that each row looks at most.
     """
+    from attncli.api import look
     from attncli.cli.terminal import refuse_unwritable
     from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
@@ -84,7 +80,7 @@ def inspect(
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
     if branches and (how is None or how.kind != "beam"):
         raise InputError("--branches: no beam search writes here", help="add --decoding beam, and no --target")
-    taken = [sample for place, row in rows for sample in _take(inspector, row, how, place, branches=branches)]
+    taken = [sample for place, row in rows for sample in look(inspector, row, how, place, pruned=branches)]
     maps = Maps(tuple(taken), about)
     written = [] if out is None else export(maps, out, wanted, force=force)
     verdicts = judge(maps, claimed)
@@ -150,29 +146,6 @@ def _load(
         "device": f"{place}, {torch.get_num_threads()} threads" if place == "cpu" else place,
     }
     return inspector, about
-
-
-def _take(
-    inspector: "Inspector", row: "Row", how: "Decoding | None", place: str, *, branches: bool
-) -> "list[Sample]":
-    """The samples of one row: decoding is a neighbour of the maps, so they meet here."""
-    if how is None:
-        return [inspector.forced(row, place=place)]
-    from attncli.decoding import decode
-    from attncli.spec.tasks import REWRITING
-
-    run = inspector.run
-    vocabulary = inspector.codec.vocabularies["target" if run.task.kind in REWRITING else "text"]
-
-    def search(batch: "Batch", tap: "Tap") -> "list[list[Hypothesis]]":
-        return decode(
-            inspector.model, batch, how, bos=vocabulary.bos, eos=vocabulary.eos, pad=max(vocabulary.pad, 0),
-            max_length=run.model.stacks[run.task.stack].max_length, tap=tap, seed=run.seed,
-            pruned=branches,
-        )  # fmt: skip
-
-    name = f"beam of {how.size}" if how.kind == "beam" else how.kind
-    return inspector.generated(row, search, name=name, place=place)
 
 
 def _tell(

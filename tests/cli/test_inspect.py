@@ -230,3 +230,15 @@ def test_what_is_drawn_at_random_is_shown_too(run: Path) -> None:
     (sample,) = json.loads(done.stdout)["samples"]
     assert sample["decoding"] == "sample"
     assert sample["replay_error"] < 1e-4
+
+
+def test_the_same_maps_in_python_have_axes_with_names(run: Path) -> None:
+    from attncli import load_run
+    from attncli.maps.named import named
+
+    maps = load_run(run).maps(["abc"], targets=["好"])
+    assert maps.faults() == []
+    weights = named(maps)["0/decoder.0.cross_attention"]["weights"]
+    assert weights.axes == ("head", "query", "key")
+    assert weights.labels["key"] == ("a", "b", "c", "[EOS]")
+    np.testing.assert_allclose(weights.at(head=1).values.sum(-1), 1, atol=1e-5)
