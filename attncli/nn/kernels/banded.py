@@ -56,8 +56,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tile: Tensor, call: Call) 
     size, queries = call.blocks.size, query.shape[2]
     groups = key.shape[1]
     made: tuple[Tensor, Tensor] = _Banded.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        _stacked(query, groups, size), _padded(key, call.blocks, queries), _padded(value, call.blocks, queries),
-        _stacked_tile(tile, query.shape[1], groups), call,
+        _stacked(query, groups, size), key, value, _stacked_tile(tile, query.shape[1], groups), call
     )  # fmt: skip
     return _unstacked(made[0], query.shape[1])[:, :, :queries], _unstacked(made[1], query.shape[1])[:, :, :queries, 0]
 
@@ -98,10 +97,11 @@ def _stacked_tile(tile: Tensor, heads: int, groups: int) -> Tensor:
 
 
 class _Banded(torch.autograd.Function):
-    """Of stacked queries (b g c rs e), padded keys and values (b g n' ·), and a tile (g|1 rs w); r = h/g."""
+    """Of stacked queries (b g c rs e), keys and values (b g n ·), and a tile (g|1 rs w); r = h/g."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, tile: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        key, value = (_padded(x, call.blocks, query.shape[2] * call.blocks.size) for x in (key, value))
         mixed = query.new_empty(*query.shape[:4], value.shape[3])
         lse = query.new_empty(*query.shape[:4], 1)
         draws = _Draws(call.dropout, query.device, None)
@@ -123,7 +123,6 @@ class _Banded(torch.autograd.Function):
         query, key, value, tile, mixed, lse = ctx.saved_tensors
         call, size = ctx.call, ctx.call.blocks.size
         grad = grads[0].contiguous()
-        away = (grad * mixed).sum(-1, keepdim=True) - grads[1]
         shift = lse.masked_fill(lse == -torch.inf, torch.inf)
         of_query = torch.empty_like(query)
         of_key, of_value = (x.new_zeros(x.shape) for x in (key, value))
@@ -138,14 +137,19 @@ class _Banded(torch.autograd.Function):
             part.add(value_blocks[b, g], torch.bmm((weights if keep is None else weights * keep).mT, given))
             change = torch.bmm(given, part.value.mT)
             change = change if keep is None else change.mul_(keep)
-            change.sub_(away[part.at]).mul_(weights)
+            away = (given * mixed[part.at]).sum(-1, keepdim=True) - grads[1][part.at]
+            change.sub_(away).mul_(weights)
             if of_tile is not None:
                 of_tile[part.row] += change.sum(0)
             if slope is not None:
                 change.mul_(slope)
             torch.bmm(change.mul_(call.scale), part.key, out=of_query[b, g, some])
             part.add(key_blocks[b, g], torch.bmm(change.mT, part.query))
-        return of_query, of_key, of_value, of_tile, None
+        before, behind = _around(call.keys, call.blocks, query.shape[2] * size)
+        if behind < 0:  # keys that no query is near
+            of_key, of_value = (F.pad(x, (0, 0, 0, -behind)) for x in (of_key, of_value))
+        own = slice(before, before + call.keys)
+        return of_query, of_key[:, :, own], of_value[:, :, own], of_tile, None
 
 
 class _Part(NamedTuple):
