@@ -43,8 +43,10 @@ def run(name: str, *, quick: bool) -> list[Row]:
     words = [sys.executable, "-m", f"benchmarks.{name}", *asked]
     print(f"{name} …", file=sys.stderr, flush=True)
     began, lost = time.perf_counter(), ""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as process:
+    pipe, env = subprocess.PIPE, os.environ | {"BENCH_SECONDS": str(limit)}
+    with subprocess.Popen(
+        words, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=env
+    ) as process:
         try:
             said, ended = process.communicate(timeout=limit)
             if process.returncode:

@@ -1,6 +1,6 @@
 """What building a 70-billion-parameter model on the meta device costs beyond `import torch`, in one run.
 
-    .venv/bin/python benchmarks/build_70b.py
+    python -m benchmarks.build_70b
 
 Limits: 1.0 s and 150 MB. Time and memory are read in one process: after `import torch`, and after `attncli build` has
 read the spec, built 80 layers, counted them and written the graph as JSON.
@@ -15,6 +15,8 @@ import tempfile
 import time
 from contextlib import redirect_stdout
 from pathlib import Path
+
+from benchmarks.harness import Row
 
 ROUNDS = 5
 SECONDS, MEGABYTES = 1.0, 150.0
@@ -64,12 +66,17 @@ def main() -> None:
         spec.write_text(SPEC, encoding="utf-8")
         rounds = []
         for _ in range(ROUNDS):
-            done = subprocess.run([sys.executable, __file__, str(spec)], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, "-m", "benchmarks.build_70b", str(spec)], check=True, capture_output=True, text=True
+            )
             rounds.append([float(word) for word in done.stdout.split()])
     parameters, seconds, megabytes = zip(*rounds, strict=True)
-    print(f"attncli build of {parameters[0]:,.0f} parameters, beyond import torch, median of {ROUNDS}:")
-    print(f"time    {statistics.median(seconds):6.2f} s   limit {SECONDS} s")
-    print(f"memory  {statistics.median(megabytes):6.1f} MB  limit {MEGABYTES} MB")
+    row = Row("build, 70 billion parameters", f"{parameters[0]:,.0f} parameters, beyond import torch", "s")
+    row.values["attncli build"] = statistics.median(seconds)
+    row.checks[f"at most {SECONDS} s and {MEGABYTES} MB"] = (
+        f"{statistics.median(seconds):.2f} s, {statistics.median(megabytes):.1f} MB, medians of {ROUNDS}"
+    )
+    row.tell()
 
 
 if __name__ == "__main__":
