@@ -19,6 +19,7 @@ Written by `{command}` on {date}: {cpu}, {cores} cores, {threads} threads, {capa
 All contestants of a row run interleaved in one process, or in processes that take turns; values are medians, and ratios
 are those of one run. A share of the peak is the FLOPs that the real tokens need / time / the speed of the best matrix
 product, measured between the rounds. Machines that others use at the same time shift values more than ratios.
+`make peers` installs the peers into an environment of their own, which `make bench` then uses.
 
 ![ratios](pictures/benchmarks.svg)
 

@@ -1,0 +1,60 @@
+"""The page of the benchmarks: what scripts tell, collected, and what becomes of one that fails."""
+
+import json
+
+import pytest
+
+from benchmarks import __main__ as collector
+from benchmarks.harness import Row, interleaved, rows_in
+from benchmarks.table import draw, write
+
+
+def test_rows_come_through_as_they_were_told(capsys):
+    row = Row("a", "of b", "ms", {"attncli": 2.0, "peer": 5.0}, {"attncli": 0.7}, {"peer": (2.5, 1.5)}, {"same": "yes"})
+    row.tell()
+    assert list(rows_in("noise\n" + capsys.readouterr().out)) == [row]
+
+
+def test_a_contestant_a_line_is_gathered_into_its_row():
+    said = [
+        {"bench": "decode", "row": "beam 5", "contestant": "attncli", "seconds": 0.5, "ratio": 1.0},
+        {"bench": "decode", "row": "beam 5", "contestant": "peer", "seconds": 1.0, "ratio": 2.0, "same_texts": 32},
+        {"bench": "decode", "row": "beam 5", "contestant": "other", "missing": "No module named 'other'"},
+    ]
+    (row,) = rows_in("\n".join(map(json.dumps, said)))
+    assert (row.name, row.values, row.ratios) == (
+        "decode: beam 5",
+        {"attncli": 500.0, "peer": 1000.0},
+        {"peer": (2.0, None)},
+    )
+    assert row.notes[1:] == ["peer: same texts 32", "other: not measured: No module named 'other'"]
+
+
+def test_a_contestant_that_fails_stops_no_other():
+    notes: list[str] = []
+    times, peak = interleaved({"good": lambda: None, "bad": lambda: 1 / 0}, notes, rounds=2)
+    assert list(times) == ["good"]
+    assert len(times["good"]) == 2
+    assert notes == ["bad: not measured: ZeroDivisionError: division by zero"]
+    assert peak > 0
+
+
+def test_the_page_has_every_row_with_its_ratio_and_what_was_wanted(tmp_path):
+    row = Row("step", "sizes", "ms", {"attncli": 2.0, "peer": 5.0}, {"attncli": 0.7}, {"peer": (2.5, 1.5)})
+    text = write([row, Row("lost", "", "", notes=["no row: stopped after 9 s"])], quick=False)
+    assert "| step | attncli | 2.00 ms | 70% | – | – |\n|  | peer | 5.00 ms | – | 2.50 × | 1.5 × |\n" in text
+    assert "| lost | – | not measured | – | – | – |" in text
+    assert "no row: stopped after 9 s" in text
+    draw([row], tmp_path / "ratios.svg")
+    assert "<svg" in (tmp_path / "ratios.svg").read_text()
+
+
+@pytest.mark.parametrize(("code", "said"), [("1 / 0", "exit code 1: ZeroDivisionError"), ("", "the script told none")])
+def test_a_script_that_ends_without_a_row_is_said(code, said, tmp_path, monkeypatch):
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "broken.py").write_text(code)
+    monkeypatch.setattr(collector, "ROOT", tmp_path)
+    monkeypatch.setitem(collector.SCRIPTS, "broken", (60, 60))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (row,) = collector.run("broken", quick=False)
+    assert row.notes[0].startswith(f"no row: {said}")
