@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from attncli.maps.claims import Verdict
     from attncli.maps.export import Format
     from attncli.maps.record import Maps
+    from attncli.maps.roles import Role
     from attncli.maps.samples import Inspector
     from attncli.maps.taking import Plan
 
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 @click.option("--queries", metavar="A:B", help="Keep whole rows of these queries alone: 0:128.")
 @click.option("--rows", "rows_path", type=click.Path(path_type=Path), metavar="PATH",
               help="Write whole rows there, whatever their size: a folder, FILE.h5 or FILE.zarr.")  # fmt: skip
-@click.option("--roles", "with_roles", is_flag=True, help="Name what each head does: previous, induction, monotonic, …")
+@click.option("--roles", "with_roles", is_flag=True, help="Name what each head does: previous, induction, ….")
 @click.option("--assert", "claims", multiple=True, metavar="CLAIMS",
               help="Exit with 3 unless they hold: 'no_leak; role(decoder.2.cross, monotonic) > 0.8'.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
 @click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
               help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
+@click.option("--page-budget", default="20MB", show_default=True, metavar="SIZE",
+              help="Of the HTML page: every weight while these fit, else overviews, top keys and --heads.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the files of an earlier export.")
 @options.checkpoint
 @options.device
@@ -51,6 +54,7 @@ def inspect(
     n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
     device: str, threads: int | None, as_json: bool, budget: str, heads: str | None, queries: str | None,
     rows_path: Path | None, branches: bool, with_roles: bool, claims: tuple[str, ...],
+    page_budget: str,
 ) -> None:  # fmt: skip
     """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
 
@@ -65,11 +69,13 @@ def inspect(
     from attncli.cli.terminal import refuse_unwritable
     from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
+    from attncli.maps.budget import PAGE, bytes_of
     from attncli.maps.claims import judge, read_claims
     from attncli.maps.export import certify, check_folder, export
     from attncli.maps.record import Maps
+    from attncli.maps.roles import roles
 
-    wanted = _formats(formats)
+    wanted, page = _formats(formats), bytes_of(page_budget, "--page-budget", PAGE, "a page")
     claimed = [claim for text in claims for claim in read_claims(text)]
     if out is not None:
         check_folder(out, force=force)
@@ -82,9 +88,10 @@ def inspect(
         raise InputError("--branches: no beam search writes here", help="add --decoding beam, and no --target")
     taken = [sample for place, row in rows for sample in look(inspector, row, how, place, pruned=branches)]
     maps = Maps(tuple(taken), about)
-    written = [] if out is None else export(maps, out, wanted, force=force)
+    found = roles(maps) if with_roles else None
+    written = [] if out is None else export(maps, out, wanted, force=force, page={"budget": page, "found": found})
     verdicts = judge(maps, claimed)
-    _tell(maps, out, written, plan, verdicts, as_json=as_json, with_roles=with_roles)
+    _tell(maps, out, written, plan, verdicts, as_json=as_json, found=found)
     if plan.store is not None:
         plan.store.close()
     certify(maps)
@@ -150,22 +157,21 @@ def _load(
 
 def _tell(
     maps: "Maps", out: Path | None, written: list[Path], plan: "Plan", verdicts: "list[Verdict]", *, as_json: bool,
-    with_roles: bool,
+    found: "list[Role] | None",
 ) -> None:  # fmt: skip
     """What was found and where it lies."""
     from attncli.cli.terminal import print_json, results
     from attncli.maps.formats import describe
-    from attncli.maps.roles import leading, roles
+    from attncli.maps.roles import leading
     from attncli.maps.terminal import show, show_roles, show_verdicts
 
-    found = roles(maps) if with_roles else []
     if as_json:
-        more = {"roles": [asdict(role) | {"held": role.held} for role in found]} if with_roles else {}
+        more = {"roles": [asdict(role) | {"held": role.held} for role in found]} if found is not None else {}
         claims = {"claims": [{"claim": one.claim.text, "holds": one.holds, "found": one.found} for one in verdicts]}
         print_json(describe(maps) | more | (claims if verdicts else {}) | {"files": [str(path) for path in written]})
         return
     console = results()
-    if with_roles:
+    if found is not None:
         show_roles(leading(found), maps, console)
     show_verdicts(verdicts, console)
     if plan.store is not None:

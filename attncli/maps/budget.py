@@ -12,17 +12,19 @@ from attncli.errors import InputError
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 LEAST = 16 * 10**6
 """Bytes below which the blocks of a map would be too small to be worth their calls."""
+PAGE = 10**6
+"""Bytes below which a page has little room beside its own script."""
 
 
-def bytes_of(text: str, place: str) -> int:
-    """`512MB` as a number. Errors: InputError where it is no size, or one below LEAST."""
+def bytes_of(text: str, place: str, least: int = LEAST, use: str = "maps") -> int:
+    """`512MB` as a number. Errors: InputError where it is no size, or one below `least`."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
     if found is None or found[2].upper() not in UNITS:
         raise InputError(f"{place} {text}: this is no size", help="write a number and its unit: 512MB, 2GB, 64MiB")
     size = float(found[1]) * UNITS[found[2].upper()]
-    if size < LEAST:
-        raise InputError(f"{place} {text}: this is less than {shown(LEAST)}, the least in which maps can be made",
-                         help=f"give {shown(LEAST)} or more")  # fmt: skip
+    if size < least:
+        raise InputError(f"{place} {text}: this is less than {shown(least)}, the least in which {use} can be made",
+                         help=f"give {shown(least)} or more")  # fmt: skip
     return int(size)
 
 

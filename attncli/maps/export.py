@@ -38,8 +38,11 @@ def names(maps: Maps, formats: Sequence[Format]) -> list[str]:
     return [*found, MANIFEST]
 
 
-def export(maps: Maps, folder: Path, formats: Sequence[Format], *, force: bool = False) -> list[Path]:
-    """Write every format; the paths in the order of `names`.
+def export(
+    maps: Maps, folder: Path, formats: Sequence[Format], *, force: bool = False, page: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write every format; the paths in the order of `names`. `page` goes to attncli.maps.page.assemble: its `budget` of
+    bytes, roles that are `found` already, the maps of another run to show `beside` these.
 
     Errors: InputError where the folder holds files that are not this function's to replace.
     """
@@ -55,7 +58,7 @@ def export(maps: Maps, folder: Path, formats: Sequence[Format], *, force: bool =
     for name in earlier:
         (folder / name).unlink()
     entries = []
-    for name, content in _contents(maps, formats):
+    for name, content in _contents(maps, formats, page or {}):
         _write(folder / name, content)
         entries.append({"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     manifest = describe(maps) | {"files": entries}
@@ -89,13 +92,13 @@ def _data_names() -> Iterator[str]:
     return (f"{STEM}.{kind}" for kind in FORMATS if kind not in ("png", "svg"))
 
 
-def _contents(maps: Maps, formats: Sequence[Format]) -> Iterator[tuple[str, bytes]]:
+def _contents(maps: Maps, formats: Sequence[Format], page: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     for kind in formats:
         match kind:
             case "html":
                 from attncli.maps.page import assemble
 
-                yield f"{STEM}.html", assemble(maps).encode()
+                yield f"{STEM}.html", assemble(maps, **page).encode()
             case "png" | "svg":
                 from attncli.maps.pictures import draw
 

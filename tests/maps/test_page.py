@@ -6,6 +6,7 @@ import html
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -15,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attncli.maps import page
-from attncli.maps.record import Maps
+from attncli.maps.page import packing
+from attncli.maps.record import Maps, Rows
 from tests.maps.made import BAD, attention, maps
 
 HOSTILE = (
@@ -54,7 +56,7 @@ def shown(whole: Maps) -> list[np.ndarray[Any, Any]]:
     """The weights of every map as the page decodes them."""
     data = data_of(page.assemble(whole))
     return [
-        page.decode(entry["weights"], entry["scale"], tuple(entry["shape"]), data["encoding"])
+        packing.decode(entry["rows"], tuple(entry["shape"]))
         for sample in data["samples"]
         for entry in sample["attentions"]
     ]
@@ -90,7 +92,8 @@ def test_hostile_tokens_are_shown_and_never_markup() -> None:
 
 def test_nothing_of_the_page_reaches_for_the_network() -> None:
     text = page.assemble(maps())
-    assert "http" not in text.replace("http-equiv", "").lower()
+    namespace = "http://www.w3.org/2000/svg"  # of the drawings that it makes; a name, no address
+    assert "http" not in text.replace("http-equiv", "").replace(namespace, "", 1).lower()
     for forbidden in ("//cdn", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "sendBeacon", "eval(",
                       "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "import("):  # fmt: skip
         assert forbidden not in text, forbidden
@@ -121,22 +124,82 @@ def test_the_policy_admits_this_script_and_this_style_and_nothing_else() -> None
 
 def test_weights_come_back_as_half_floats_and_what_is_above_zero_stays_there() -> None:
     one = attention(heads=3, causal=True, sharp=12.0)
-    one.weights[0, 2, 0] = 1e-30
+    one.whole()[0, 2, 0] = 1e-30
     (found,) = shown(maps(one))
-    np.testing.assert_allclose(found, one.weights, rtol=1e-3, atol=6e-8)
-    assert np.array_equal(found > 0, one.weights > 0)
+    np.testing.assert_allclose(found, one.whole(), rtol=1e-3, atol=6e-8)
+    assert np.array_equal(found > 0, one.whole() > 0)
 
 
-def test_many_weights_are_bytes_on_the_scale_of_their_map(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "BUDGET", 30)
+@pytest.mark.parametrize("signed", [False, True])
+def test_many_weights_are_bytes_on_the_scale_of_their_map(monkeypatch: pytest.MonkeyPatch, signed: bool) -> None:
+    monkeypatch.setattr(packing, "HALVES", 30)
     one = attention(list("abcdefgh"), list("abcdefgh"), causal=True)
-    text = page.assemble(maps(one))
-    entry = data_of(text)["samples"][0]["attentions"][0]
-    assert data_of(text)["encoding"] == "uint8"
-    codes = np.frombuffer(base64.b64decode(entry["weights"]), np.uint8).reshape(one.weights.shape)
-    assert np.array_equal(codes > 0, one.weights > 0)
+    if signed:
+        one.whole()[0, 3] *= -1
+    entry = data_of(page.assemble(maps(one)))["samples"][0]["attentions"][0]
+    assert entry["rows"]["encoding"] == ("int8" if signed else "uint8")
     (found,) = shown(maps(one))
-    np.testing.assert_allclose(found, one.weights, atol=entry["scale"] / page.LEVELS / 2 * 1.001)
+    codes = np.frombuffer(b"".join(map(packing.unpack, entry["rows"]["heads"])), np.int8 if signed else np.uint8)
+    assert np.array_equal(codes.reshape(one.whole().shape) != 0, one.whole() != 0)
+    levels = packing.SIGNED_LEVELS if signed else packing.LEVELS
+    np.testing.assert_allclose(found, one.whole(), atol=entry["rows"]["scale"] / levels / 2 * 1.001)
+
+
+def long_maps(heads: tuple[int, ...] = (), *, queries: range = range(600)) -> Maps:
+    """Two maps of 600 places whose full rows fit no page of 450 kB."""
+    words = [f"w{i}" for i in range(600)]
+    whole = [attention(words, words, heads=3, causal=True, seed=seed, address=f"encoder.{seed}.attention")
+             for seed in range(2)]  # fmt: skip
+    if heads:
+        first = whole[0]
+        rows = Rows(heads, queries, first.whole()[list(heads), queries.start : queries.stop])
+        whole[0] = replace(first, weights=None, reduced=first.summary, rows_kept=rows)
+    return maps(*whole)
+
+
+def test_a_page_that_has_no_room_for_rows_shows_overviews_and_top_keys() -> None:
+    text = page.assemble(long_maps(), 450_000)
+    data = data_of(text)
+    assert len(text.encode()) <= 450_000
+    assert data["shows"] == {"detail": "top", "heads": 0, "left_out": 0}
+    for entry, one in zip(data["samples"][0]["attentions"], long_maps().samples[0].attentions, strict=True):
+        assert entry["rows"] is None
+        summary = one.summary
+        keys = np.frombuffer(b"".join(map(packing.unpack, entry["top"]["keys"])), "<u2")
+        assert np.array_equal(keys.reshape(summary.top_keys.shape), summary.top_keys.astype("<u2"))
+        weights = packing.decode(entry["top"]["weights"], summary.top_weights.shape)
+        np.testing.assert_allclose(weights, summary.top_weights, atol=entry["top"]["weights"]["scale"] / 500)
+        for name in ("largest", "mean"):
+            cells = getattr(summary.overview, name)
+            seen = entry["overview"][name]
+            np.testing.assert_allclose(packing.decode(seen, cells.shape), cells, atol=seen["scale"] / 500)
+
+
+def test_rows_of_heads_that_were_named_are_added_while_there_is_room() -> None:
+    data = data_of(page.assemble(long_maps((0, 2), queries=range(100, 300)), 450_000))
+    first = data["samples"][0]["attentions"][0]
+    assert data["shows"] == {"detail": "top", "heads": 2, "left_out": 0}
+    assert [text is not None for text in first["rows"]["heads"]] == [True, False, True]
+    assert (first["rows"]["first"], first["rows"]["count"]) == (100, 200)
+    raw = np.frombuffer(packing.unpack(first["rows"]["heads"][2]), np.uint8).reshape(200, 600)
+    truth = long_maps().samples[0].attentions[0].whole()[2, 100:300]
+    np.testing.assert_allclose(np.maximum(raw.astype(float) - 1, 0) * first["rows"]["scale"] / 254, truth,
+                               atol=first["rows"]["scale"] / 500)  # fmt: skip
+    small = data_of(page.assemble(long_maps((0, 2)), 290_000))["shows"]
+    assert small == {"detail": "top", "heads": 0, "left_out": 2}
+
+
+def test_a_page_too_small_for_top_keys_shows_overviews_alone() -> None:
+    text = page.assemble(long_maps(), 250_000)
+    assert data_of(text)["shows"]["detail"] == "overview"
+    assert len(text.encode()) <= 250_000
+
+
+def test_maps_of_another_run_stand_beside_these() -> None:
+    beside = Maps(maps(attention(seed=5)).samples, {"run": "dates-gru"})
+    data = data_of(page.assemble(maps(), beside=beside))
+    assert [sample["run"] for sample in data["samples"]] == ["dates", "dates-gru"]
+    assert len(data["samples"][1]["attentions"]) == 1
 
 
 def test_equal_axes_are_stored_once() -> None:

@@ -45,7 +45,7 @@ def selected(page: Page) -> str:
 
 
 def says(one: AttentionMap, head: int, query: int, key: int) -> str:
-    row = one.weights[head, query]
+    row = one.whole()[head, query]
     rank = 1 + int((row > row[key]).sum())
     return f"{one.rows[query]} → {one.keys[key]} {row[key]:.3f} · rank {rank} of {len(row)}"
 

@@ -14,13 +14,11 @@ function showSample() {
 }
 
 function showLegend() {
-  const canvas = make("canvas", "scale"), top = whole(plane(attention(), state.head));
-  const ramp = Float32Array.from({ length: 256 }, (_, i) => (i + 1) / 256);
-  canvas.width = 256;
-  canvas.height = 1;
-  canvas.getContext("2d").drawImage(painted(ramp, 256, 1, state.colours, () => 1), 0, 0);
+  const map = plane(attention(), state.head), canvas = ramp(map), top = whole(map);
+  canvas.className = "scale";
   const last = state.scale === "row" ? "the row’s largest" : figure(top);
-  byId("legend").replaceChildren(make("span", "", "0"), canvas, make("span", "", last), make("span", "blank", ""), make("span", "", state.view === "heat" ? "exactly 0, or masked" : "under 0.5 % of the scale"));
+  byId("legend").replaceChildren(make("span", "", map.signed ? `−${last}` : "0"), canvas, make("span", "", last), make("span", "blank", ""), make("span", "", state.view === "heat" ? "exactly 0, or masked" : "under 0.5 % of the scale"));
+  if (state.view === "heat" && map.tops) byId("legend").append(make("span", "note", "pale: the cell a weight lies in; full: the largest of its row"));
 }
 
 /** The weight at a place, in words; announced to screen readers where it was selected. */
@@ -60,13 +58,31 @@ function showFrame() {
   seal.textContent = data.certified
     ? `✓ certified: rows within ${small(data.row_sum_error)}, outputs within ${small(data.output_error)}`
     : `✗ not certified: ${data.faults.length} ${data.faults.length === 1 ? "check" : "checks"} failed`;
-  byId("precision").textContent = data.encoding === "float16"
-    ? "Weights on this page are half floats, within 0.05 % of the model’s; the data files have them exactly."
-    : "Weights on this page are bytes, within 0.2 % of each map’s largest weight; the data files have them exactly.";
+  byId("precision").textContent = `${shown()} ${precise()}`;
+  byId("shows").textContent = data.shows.detail === "all" ? "" : shown();
   const many = data.samples.length > 1;
   byId("sample-field").hidden = !many;
-  fill(byId("samples"), data.samples.map((one, i) => [String(i), `${i}: ${shortened(Object.values(one.texts)[0] ?? "", 60)} (${one.decoding})`]));
-  fill(byId("sort"), Object.entries(STATISTICS).map(([name, [title]]) => [name, title]));
+  fill(byId("samples"), data.samples.map((one, i) => [String(i), sampleName(one, i)]));
+  fill(byId("sort"), [...Object.entries(STATISTICS).map(([name, [title]]) => [name, title]), ...ROLE_NAMES.map((name) => [`role:${name}`, `role: ${name}`])]);
+}
+
+/** Which weights the page has. */
+function shown() {
+  const { detail, heads, left_out } = data.shows;
+  if (detail === "all") return "This page has every weight of every head.";
+  const cells = "the largest and the mean weight of every cell of an overview";
+  const count = data.samples[0].attentions.find((one) => one.top)?.top.count;
+  const parts = [`All weights do not fit into ${(data.budget / 1e6).toFixed(0)} MB (--page-budget), so this page has ${cells}${detail === "top" ? `, and the ${count} largest weights of every row` : ""}`];
+  if (heads) parts.push(`; of ${heads} ${heads === 1 ? "head" : "heads"} it has the full rows that were named`);
+  if (left_out) parts.push(`; for the rows of ${left_out} more there was no room`);
+  return `${parts.join("")}.`;
+}
+
+function precise() {
+  const kinds = new Set(data.samples.flatMap((one) => one.attentions.map((each) => each.rows?.encoding ?? "uint8")));
+  return kinds.has("float16")
+    ? "They are half floats, within 0.05 % of the model’s; the data files have them exactly."
+    : `They are bytes, within ${kinds.has("int8") ? "0.4" : "0.2"} % of each map’s largest weight; the data files have them exactly.`;
 }
 
 function fill(select, options) {

@@ -7,8 +7,9 @@ let observer;
 function buildGrid() {
   const grid = byId("grid");
   observer?.disconnect();
-  observer = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting) drawThumb(entry.target);
+  observer = new IntersectionObserver((seen) => {
+    for (const entry of seen) if (entry.isIntersecting) waiting.add(entry.target);
+    drawWaiting();
   }, { rootMargin: "400px" });
   grid.replaceChildren();
   thumbs = [];
@@ -20,11 +21,12 @@ function buildGrid() {
       grid.append(part);
     });
   } else {
-    const all = sample().attentions.flatMap((one, place) => one.statistics[state.sort].map((value, head) => [place, head, value]));
+    const all = sample().attentions.flatMap((one, place) =>
+      one.statistics.entropy.map((_, head) => [place, head, statistic(one, head, state.sort)])).filter(([, , value]) => value !== null);
     all.sort((a, b) => b[2] - a[2]);
     grid.append(heads(all));
   }
-  byId("sort-note").textContent = STATISTICS[state.sort][1];
+  byId("sort-note").textContent = STATISTICS[state.sort]?.[1] ?? "Share of its mass that goes where the role says, on average.";
   markThumb();
 }
 
@@ -37,9 +39,11 @@ function heads(list) {
     const sorted = value !== undefined;
     const canvas = make("canvas", "thumb"), name = make("span", "name", sorted ? `${one.address} · ${head}` : `head ${head}`);
     canvas.width = canvas.height = THUMB * 2;
-    const number = make("span", "value", sorted ? Number(value).toFixed(2) : "");
+    const number = make("span", "value", sorted ? Number(value).toFixed(2) : ""), role = roleOf(one, head);
     button.append(canvas, name, number);
-    button.setAttribute("aria-label", `${one.address}, head ${head}${sorted ? `, ${state.sort} ${Number(value).toFixed(2)}` : ""}`);
+    if (role) button.append(make("span", "role", role.name));
+    const said = [one.address, `head ${head}`, sorted && `${state.sort} ${Number(value).toFixed(2)}`, role?.name];
+    button.setAttribute("aria-label", said.filter(Boolean).join(", "));
     button.classList.toggle("fault", one.faults.length > 0);
     button.addEventListener("click", () => change({ attention: place, head }));
     button.addEventListener("keydown", (event) => moveThumb(event, thumbs.indexOf(button)));
@@ -50,19 +54,34 @@ function heads(list) {
   return row;
 }
 
+const waiting = new Set();
+
+/** A few at a time, so that the page answers meanwhile. */
+function drawWaiting() {
+  const until = performance.now() + 12;
+  for (const button of waiting) {
+    if (performance.now() > until) {
+      requestAnimationFrame(drawWaiting);
+      return;
+    }
+    waiting.delete(button);
+    if (button.isConnected) drawThumb(button);
+  }
+}
+
 function drawThumb(button) {
-  const look = `${state.colours}/${state.scale}/${isDark()}`;
+  const look = `${state.colours}/${state.scale}/${state.far}/${isDark()}`;
   if (button.dataset.look === look) return;
   button.dataset.look = look;
   const [place, head] = button.dataset.place.split("/").map(Number);
   const map = plane(sample().attentions[place], head);
   const columns = Math.min(map.keys, THUMB * 2), rows = Math.min(map.queries, THUMB * 2);
-  const small = shrink(map, 0, 0, map.keys, map.queries, columns, rows);
+  const small = shrink(map, 0, 0, map.keys, map.queries, columns, rows, state.far);
   const scaleOf = (y) => largestOf(map, Math.min(map.queries - 1, Math.floor((y / rows) * map.queries)));
   const context = button.firstChild.getContext("2d");
   context.imageSmoothingEnabled = false;
   context.clearRect(0, 0, THUMB * 2, THUMB * 2);
-  context.drawImage(painted(small, columns, rows, state.colours, scaleOf), 0, 0, THUMB * 2, THUMB * 2);
+  context.drawImage(painted(small, columns, rows, palette(map), scaleOf), 0, 0, THUMB * 2, THUMB * 2);
 }
 
 /** Draw what is in sight again, after colours or scale have changed. */

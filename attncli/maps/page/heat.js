@@ -1,6 +1,6 @@
 // The heat map: one canvas with a window on the map, tokens at its edges, and a cursor that keys and pointer move.
 
-const heat = { canvas: null, cell: 0, fit: 0, left: 0, top: 0, x: 0, y: 0, width: 0, height: 0, hover: null };
+const heat = { canvas: null, cell: 0, fit: 0, left: 0, top: 0, x: 0, y: 0, width: 0, height: 0, hover: null, image: null, imageOf: "" };
 
 function showHeat(panel) {
   const canvas = make("canvas", "map");
@@ -60,27 +60,55 @@ function drawHeat() {
   byId("zoom").hidden = false;
 }
 
+/** What is in the window, painted once for each place, size and look of it. */
 function drawCells(context, map) {
   const { cell, x, y, left, top, width, height } = heat;
+  const look = [attention().id, state.head, x, y, cell, width, height, state.colours, state.scale, state.far, isDark()].join();
+  if (heat.imageOf !== look) {
+    heat.image = cell < 1 ? farImage(map) : nearImage(map);
+    heat.imageOf = look;
+  }
   context.imageSmoothingEnabled = false;
-  if (cell < 1) {
-    const columns = Math.round(width), rows = Math.round(height);
-    const small = shrink(map, x, y, width / cell, height / cell, columns, rows);
-    const scaleOf = (row) => largestOf(map, Math.min(map.queries - 1, Math.floor(y + row / cell)));
-    context.drawImage(painted(small, columns, rows, state.colours, scaleOf), left, top, width, height);
-    return;
-  }
-  const k0 = Math.floor(x), q0 = Math.floor(y);
-  const columns = Math.min(map.keys - k0, Math.ceil(width / cell) + 1), rows = Math.min(map.queries - q0, Math.ceil(height / cell) + 1);
-  const part = new Float32Array(columns * rows);
-  for (let r = 0; r < rows; r++) {
-    const start = (q0 + r) * map.keys + k0;
-    part.set(map.weights.subarray(start, start + columns), r * columns);
-  }
-  const image = painted(part, columns, rows, state.colours, (row) => largestOf(map, q0 + row));
-  context.drawImage(image, left + (k0 - x) * cell, top + (q0 - y) * cell, columns * cell, rows * cell);
+  const { image, at } = heat.image;
+  context.drawImage(image, left + at[0], top + at[1], at[2], at[3]);
+  if (cell < 1) return;
+  const [k0, q0, columns, rows] = windowed(map);
   if (cell >= 12) drawGaps(context, k0, q0, columns, rows);
   if (cell >= 34) writeWeights(context, map, k0, q0, columns, rows);
+}
+
+/** First key and query in the window, and how many. */
+function windowed(map) {
+  const { cell, x, y, width, height } = heat, k0 = Math.floor(x), q0 = Math.floor(y);
+  return [k0, q0, Math.min(map.keys - k0, Math.ceil(width / cell) + 1), Math.min(map.queries - q0, Math.ceil(height / cell) + 1)];
+}
+
+/** Far away: a pixel for some weights. */
+function farImage(map) {
+  const { cell, x, y, width, height } = heat, columns = Math.max(1, Math.round(width)), rows = Math.max(1, Math.round(height));
+  const small = shrink(map, x, y, width / cell, height / cell, columns, rows, state.far);
+  const scaleOf = (row) => largestOf(map, Math.min(map.queries - 1, Math.floor(y + row / cell)));
+  return { image: painted(small, columns, rows, palette(map), scaleOf), at: [0, 0, width, height] };
+}
+
+/** Near: a pixel for each weight that is known. Around the top keys of a row the cells of the overview show, paler. */
+function nearImage(map) {
+  const { cell, x, y } = heat, [k0, q0, columns, rows] = windowed(map);
+  const cells = new Float32Array(columns * rows), known = new Float32Array(columns * rows);
+  for (let r = 0; r < rows; r++) {
+    const q = q0 + r, weights = rowOf(map, q);
+    known.set(weights.subarray(k0, k0 + columns), r * columns);
+    if (has(map, q) || !map.overview) continue;
+    for (let c = 0; c < columns; c++) if (weightAt(map, q, k0 + c) === undefined) cells[r * columns + c] = cellOf(map, q, k0 + c)[state.far];
+  }
+  const scaleOf = (row) => largestOf(map, q0 + row);
+  const image = painted(known, columns, rows, palette(map), scaleOf), context = image.getContext("2d");
+  if (map.overview) {
+    context.globalAlpha = map.tops ? 0.45 : 1;
+    context.globalCompositeOperation = "destination-over";
+    context.drawImage(painted(cells, columns, rows, state.colours, scaleOf), 0, 0);
+  }
+  return { image, at: [(k0 - x) * cell, (q0 - y) * cell, columns * cell, rows * cell] };
 }
 
 function drawGaps(context, k0, q0, columns, rows) {
@@ -95,11 +123,11 @@ function writeWeights(context, map, k0, q0, columns, rows) {
   context.textBaseline = "middle";
   for (let q = q0; q < q0 + rows; q++) {
     for (let k = k0; k < k0 + columns; k++) {
-      const weight = map.weights[q * map.keys + k];
-      if (weight < 0.005) continue;
-      context.fillStyle = colour(state.colours, weight / (largestOf(map, q) || 1)).ink;
+      const weight = weightAt(map, q, k);
+      if (weight === undefined || Math.abs(weight) < 0.005) continue;
+      context.fillStyle = colourOf(map, weight / (largestOf(map, q) || 1)).ink;
       const [px, py] = [heat.left + (k + 0.5 - heat.x) * heat.cell, heat.top + (q + 0.5 - heat.y) * heat.cell];
-      context.fillText(weight >= 0.995 ? weight.toPrecision(2).replace(/\.0$/, "") : weight.toFixed(2).slice(1), px, py);
+      context.fillText(Math.abs(weight) >= 0.995 ? weight.toPrecision(2).replace(/\.0$/, "") : weight.toFixed(2).replace("0.", "."), px, py);
     }
   }
 }
@@ -115,55 +143,3 @@ function drawCursor(context, at) {
   context.strokeRect(px, py, size, size);
 }
 
-/** Tokens at the left and on top: as many as have room, the selected ones always. */
-function drawNames(context, map) {
-  const { cell, left, top } = heat;
-  const at = heat.hover ?? state;
-  const each = (names, count, room, paint, chosen) => {
-    const every = Math.max(1, Math.ceil(13 / cell));
-    for (let i = 0; i < count; i++) {
-      const place = i === chosen;
-      if (i % every && !place) continue;
-      if (!place && Math.abs(i - chosen) * cell < 13 && cell < 13) continue;
-      context.font = `${place ? "600 " : ""}12px ${ink("font")}`;
-      context.fillStyle = place ? ink("accent") : ink("soft");
-      paint(fitted(context, names[i], room), i);
-    }
-  };
-  context.textBaseline = "middle";
-  context.textAlign = "right";
-  context.direction = "ltr";
-  each(rowNames(), map.queries, left - 8, (name, q) => {
-    const py = top + (q + 0.5 - heat.y) * cell;
-    if (py > top - 2 && py < top + heat.height + 2) context.fillText(name, left - 6, py);
-  }, at.query);
-  each(keyNames(), map.keys, top - 10, (name, k) => {
-    const px = left + (k + 0.5 - heat.x) * cell;
-    if (px < left - 2 || px > left + heat.width + 2) return;
-    const upright = name.length <= 2 && context.measureText(name).width <= cell;
-    context.save();
-    context.translate(px, top - (upright ? 12 : 6));
-    context.textAlign = upright ? "center" : "left";
-    if (!upright) context.rotate(-Math.PI / 2);
-    context.fillText(name, 0, 0);
-    context.restore();
-  }, at.key);
-}
-
-function fitted(context, name, room) {
-  const points = Array.from(name.slice(0, 60)).slice(0, 24), cut = points.length < name.length;
-  let text = cut ? `${points.join("")}…` : name;
-  while (points.length > 1 && context.measureText(text).width > room) {
-    points.pop();
-    text = `${points.join("")}…`;
-  }
-  return text;
-}
-
-/** Where the window stands on a map that is larger. */
-function drawBars(context, map) {
-  const { cell, left, top, width, height, x, y } = heat;
-  context.fillStyle = ink("cursor");
-  if (map.keys * cell > width + 1) context.fillRect(left + (x / map.keys) * width, top + height - 3, (width / cell / map.keys) * width, 3);
-  if (map.queries * cell > height + 1) context.fillRect(left + width - 3, top + (y / map.queries) * height, 3, (height / cell / map.queries) * height);
-}

@@ -2,6 +2,7 @@
 
 const LINE = 24;
 const FAINTEST = 0.03;
+const MOST = 1024;
 let lines = null;
 
 function showLines(panel) {
@@ -18,30 +19,38 @@ function showLines(panel) {
   drawLines();
 }
 
-/** Tokens as buttons under each other; one of them is in the order of the Tab key, arrows move. */
+/** Tokens as buttons under each other, a window of them where there are very many; one is in the order of the Tab key,
+ *  arrows move. */
 function tokenList(names, kind, choose, chosen) {
   const list = make("div", `tokens ${kind}`);
   list.setAttribute("role", "group");
-  names.forEach((name, place) => {
-    const button = make("button", "token", shortened(name, 28));
-    button.type = "button";
-    if (name.length > 28) button.title = shortened(name, 2000);
-    button.addEventListener("click", () => choose(place));
-    if (kind === "queries") button.addEventListener("pointerenter", () => describe({ query: place, key: state.key }));
-    list.append(button);
-  });
+  list.names = names;
+  list.fill = () => {
+    list.first = names.length <= MOST ? 0 : Math.max(0, Math.min(names.length - MOST, chosen() - MOST / 2));
+    list.replaceChildren(...names.slice(list.first, list.first + MOST).map((name, i) => {
+      const button = make("button", "token", shortened(name, 28)), place = list.first + i;
+      button.type = "button";
+      if (name.length > 28) button.title = shortened(name, 2000);
+      button.addEventListener("click", () => choose(place));
+      if (kind === "queries") button.addEventListener("pointerenter", () => describe({ query: place, key: state.key }));
+      return button;
+    }));
+  };
+  list.fill();
   list.addEventListener("keydown", (event) => {
     const by = { ArrowUp: -1, ArrowLeft: -1, ArrowDown: 1, ArrowRight: 1, Home: -names.length, End: names.length }[event.key];
     if (!by) return;
     event.preventDefault();
     choose(clamp(chosen() + by, names.length));
-    list.children[chosen()].focus();
+    list.children[chosen() - list.first].focus();
   });
   return list;
 }
 
 function markTokens(list, chosen) {
-  Array.from(list.children).forEach((button, place) => {
+  if (chosen < list.first || chosen >= list.first + list.children.length) list.fill();
+  Array.from(list.children).forEach((button, i) => {
+    const place = i + list.first;
     button.tabIndex = place === chosen ? 0 : -1;
     button.setAttribute("aria-pressed", String(place === chosen));
   });
@@ -59,18 +68,20 @@ function drawLines() {
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   const from = box.scrollTop;
   const others = state.chosen ? 0.35 : 1;
-  for (let q = 0; q < map.queries; q++) if (q !== state.query) drawFan(context, map, q, from, width, height, others);
+  // Of the queries out of sight none is drawn but the selected one.
+  const first = Math.max(left.first, left.first + Math.floor(from / LINE) - 20);
+  const last = Math.min(map.queries, left.first + left.children.length, first + Math.ceil(height / LINE) + 40);
+  for (let q = first; q < last; q++) if (q !== state.query) drawFan(context, map, q, from, width, height, others);
   drawFan(context, map, state.query, from, width, height, 1);
-  tintKeys(map);
+  tintKeys(right, map);
 }
 
 function drawFan(context, map, q, from, width, height, strength) {
-  const y0 = (q + 0.5) * LINE - from, scale = largestOf(map, q) || 1, selected = q === state.query;
-  context.strokeStyle = selected ? ink("accent") : ink("line");
-  for (let k = 0; k < map.keys; k++) {
-    const share = map.weights[q * map.keys + k] / scale;
-    const y1 = (k + 0.5) * LINE - from;
-    if (share < FAINTEST || Math.max(y0, y1) < 0 || Math.min(y0, y1) > height) continue;
+  const y0 = (q - lines.left.first + 0.5) * LINE - from, scale = largestOf(map, q) || 1, selected = q === state.query;
+  for (const [k, weight] of entries(map, q, FAINTEST * scale)) {
+    const share = Math.abs(weight) / scale, y1 = (k - lines.right.first + 0.5) * LINE - from;
+    if (Math.max(y0, y1) < 0 || Math.min(y0, y1) > height) continue;
+    context.strokeStyle = weight < 0 ? ink("below") : selected ? ink("accent") : ink("line");
     context.globalAlpha = (0.12 + 0.88 * share) * strength;
     context.lineWidth = 0.6 + 4.4 * share;
     context.beginPath();
@@ -82,7 +93,7 @@ function drawFan(context, map, q, from, width, height, strength) {
 }
 
 /** The keys' buttons carry the selected query's weights as colour. */
-function tintKeys(map) {
-  const scale = largestOf(map, state.query) || 1;
-  Array.from(lines.right.children).forEach((button, k) => tint(button, map.weights[state.query * map.keys + k] / scale));
+function tintKeys(list, map) {
+  const scale = largestOf(map, state.query) || 1, row = rowOf(map, state.query);
+  Array.from(list.children).forEach((button, i) => tint(button, map, row[i + list.first] / scale));
 }

@@ -26,14 +26,14 @@ function pairs(list, entries) {
   }));
 }
 
-const SHOW = { heat: showHeat, lines: showLines, text: showText };
-const DRAW = { heat: drawHeat, lines: drawLines, text: drawText };
+const SHOW = { heat: showHeat, lines: showLines, text: showText, pairs: showPairs, steps: showSteps, compare: showCompare, table: showTable };
+const DRAW = { heat: drawHeat, lines: drawLines, text: drawText, pairs: drawPairs, steps: drawSteps, compare: drawCompare, table: drawTable };
 
 function redraw(changed) {
   const any = (...names) => names.some((name) => changed.has(name));
   if (any("sample")) showSample();
   if (any("sample", "sort")) buildGrid();
-  else if (any("colours", "scale")) redrawThumbs();
+  else if (any("colours", "scale", "far")) redrawThumbs();
   markThumb();
   if (any("sample", "attention", "head")) showHead();
   if (any("sample", "attention", "view", "rows")) showView();
@@ -46,7 +46,9 @@ function showHead() {
   const one = attention();
   byId("detail-title").textContent = `${one.address} · head ${state.head}`;
   const entries = Object.keys(STATISTICS).filter((name) => name !== "model");
-  pairs(byId("numbers"), entries.map((name) => [name, Number(one.statistics[name][state.head]).toFixed(2)]));
+  const role = roleOf(one, state.head), numbers = entries.map((name) => [name, statistic(one, state.head, name).toFixed(2)]);
+  if (role) numbers.push(["role", `${role.name} ${Number(role.score).toFixed(2)}`]);
+  pairs(byId("numbers"), numbers);
   byId("rows-field").hidden = one.writes === null || one.kind === "self";
 }
 
@@ -64,7 +66,7 @@ function showView() {
 }
 
 function listen() {
-  for (const name of ["sort", "scale", "colours", "rows"]) byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
+  for (const name of ["sort", "scale", "colours", "rows", "far"]) byId(name).addEventListener("change", (event) => change({ [name]: event.target.value }));
   byId("samples").addEventListener("change", (event) => {
     const chosen = { sample: clamp(event.target.value, data.samples.length) };
     change({ ...chosen, ...mostTelling(data.samples[chosen.sample]), chosen: false });
@@ -84,10 +86,12 @@ function listen() {
   byId("zoom-out").addEventListener("click", () => zoom(1 / 1.4));
   byId("zoom-fit").addEventListener("click", () => zoom(0));
   byId("theme").addEventListener("click", () => setTheme(isDark() ? "light" : "dark"));
+  byId("save-png").addEventListener("click", savePng);
+  byId("save-svg").addEventListener("click", saveSvg);
   addEventListener("keydown", shortcuts);
   addEventListener("resize", () => DRAW[state.view]());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(null));
-  addEventListener("beforeprint", () => thumbs.forEach(drawThumb));
+  addEventListener("beforeprint", () => thumbs.slice(0, 400).forEach(drawThumb));
 }
 
 function shortcuts(event) {

@@ -1,7 +1,7 @@
 // What is selected. One record, one way to change it; every view redraws from it. It lives in the address, so that a
 // place in a page can be sent to somebody.
 
-const VIEWS = ["heat", "lines", "text"];
+const VIEWS = ["heat", "lines", "text", "pairs", "steps", "compare", "table"];
 const STATISTICS = {
   model: ["order of the model", "Layers from the first to the last."],
   information: ["information", "What a query tells about where it looks, in nats: high for a head that aligns, 0 for one that always looks at the same place."],
@@ -10,11 +10,13 @@ const STATISTICS = {
   diagonal: ["diagonal", "Share on the query’s own place; between two texts, on the same relative place."],
   distance: ["distance", "Tokens between a query and where it looks, on average."],
   first: ["first", "Share on the first key."],
+  coverage: ["coverage", "How much of the keys is looked at by all rows together."],
 };
 
 const state = {
   sample: 0, attention: 0, head: 0, query: 0, key: 0, chosen: false,
   view: "heat", sort: "model", scale: "one", colours: "viridis", rows: "written",
+  far: "largest", other: -1,
 };
 const listeners = [];
 
@@ -37,6 +39,7 @@ function settle() {
   state.head = clamp(state.head, attention().shape[0]);
   state.query = clamp(state.query, attention().shape[1]);
   state.key = clamp(state.key, attention().shape[2]);
+  state.other = state.other < 0 ? -1 : clamp(state.other, data.samples.length);
 }
 
 function clamp(value, count) {
@@ -71,26 +74,37 @@ function whole(map) {
   return state.scale === "head" ? map.largest : Math.max(1, map.largest);
 }
 
+/** The colours of a map: those of the reader's choice, but of weights with a sign. */
+function palette(map) {
+  return map.signed ? "signed" : state.colours;
+}
+
 /** The weight at a place, and how it stands in its row. */
 function sentence(at) {
-  const map = plane(attention(), state.head);
-  const row = map.weights.subarray(at.query * map.keys, (at.query + 1) * map.keys), weight = row[at.key];
-  const rank = row.reduce((count, other) => count + (other > weight ? 1 : 0), 1);
-  return {
-    from: shortened(rowNames()[at.query], 40), to: shortened(keyNames()[at.key], 40), weight,
-    place: weight === 0 ? "nothing: masked, or exactly 0" : `rank ${rank} of ${map.keys}`,
-  };
+  const map = plane(attention(), state.head), weight = weightAt(map, at.query, at.key);
+  const from = shortened(rowNames()[at.query], 40), to = shortened(keyNames()[at.key], 40);
+  return { from, to, weight, place: standing(map, at, weight) };
+}
+
+function standing(map, at, weight) {
+  if (weight === 0) return "nothing: masked, or exactly 0";
+  if (weight !== undefined) {
+    const larger = entries(map, at.query).filter(([, other]) => other > weight).length;
+    return `rank ${larger + 1} of ${map.keys}`;
+  }
+  const cell = cellOf(map, at.query, at.key);
+  const around = `its cell of ${cell.cells.join(" × ")}: mean ${figure(cell.mean)}, largest ${figure(cell.largest)}`;
+  return map.tops ? `not among the ${map.tops.count} largest of its row · ${around}` : around;
 }
 
 /** The place of the head's largest weight. */
 function largest() {
-  const map = plane(attention(), state.head), at = map.weights.indexOf(map.largest);
-  return { query: Math.floor(at / map.keys), key: at % map.keys };
+  return peakOf(plane(attention(), state.head));
 }
 
 function remember() {
-  const { sample, attention, head, query, key, view } = state;
-  const text = `#sample=${sample}&attention=${attention}&head=${head}&query=${query}&key=${key}&view=${view}`;
+  const { sample, attention, head, query, key, view, other } = state;
+  const text = `#sample=${sample}&attention=${attention}&head=${head}&query=${query}&key=${key}&view=${view}${other < 0 ? "" : `&other=${other}`}`;
   try {
     history.replaceState(null, "", text);
   } catch {
@@ -102,7 +116,7 @@ function recall() {
   const found = {};
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
     if (name === "view" && VIEWS.includes(value)) found.view = value;
-    if (["sample", "attention", "head", "query", "key"].includes(name)) found[name] = value;
+    if (["sample", "attention", "head", "query", "key", "other"].includes(name)) found[name] = value;
   }
   return found;
 }

@@ -20,19 +20,18 @@ function showText(panel) {
 
 function drawText() {
   const map = plane(attention(), state.head), q = state.query;
-  const row = map.weights.subarray(q * map.keys, (q + 1) * map.keys), scale = largestOf(map, q) || 1;
   markTokens(words.queries, q);
   markTokens(words.keys, state.key);
-  Array.from(words.keys.children).forEach((button, k) => tint(button, row[k] / scale));
-  const order = Array.from(row.keys()).sort((a, b) => row[b] - row[a]).slice(0, TABLE_ROWS);
+  tintKeys(words.keys, map);
+  const order = entries(map, q, 0.0005).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, TABLE_ROWS);
   const name = shortened(rowNames()[q], 60);
   words.table.replaceChildren(
     make("caption", "", `“${name}” (${rowTitle().toLowerCase()}, place ${q}): its largest weights`),
     tableRow("th", ["key", "place", "weight", ""]),
-    ...order.filter((k) => row[k] >= 0.0005).map((k) => {
-      const line = tableRow("td", [shortened(keyNames()[k], 60), k, figure(row[k]), ""]);
+    ...order.map(([k, weight]) => {
+      const line = tableRow("td", [shortened(keyNames()[k], 60), k, figure(weight), ""]);
       const bar = make("span", "share");
-      bar.style.width = `${(row[k] * 100).toFixed(1)}%`;
+      bar.style.width = `${Math.min(100, Math.abs(weight) * 100).toFixed(1)}%`;
       line.lastChild.append(bar);
       return line;
     }),
@@ -43,10 +42,10 @@ function drawText() {
 }
 
 /** A token's weight as its background; none where it is under half a percent, so that the text stays light. */
-function tint(element, share) {
-  const { fill, ink: text } = colour(state.colours, Math.min(1, share));
-  element.style.background = share >= 0.005 ? fill : "";
-  element.style.color = share >= 0.005 ? text : "";
+function tint(element, map, share) {
+  const { fill, ink: text } = colourOf(map, Math.min(1, share)), seen = Math.abs(share) >= 0.005;
+  element.style.background = seen ? fill : "";
+  element.style.color = seen ? text : "";
 }
 
 function rowTitle() {

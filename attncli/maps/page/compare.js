@@ -1,0 +1,127 @@
+// Comparison: the selected head in two samples (of one run or of two), and the difference; heads ranked by change.
+
+const SIDE = 256;
+let pairing = null;
+
+/** The sample to compare with: the reader's choice, else the same text in another run, else a neighbour. */
+function other() {
+  if (state.other >= 0) return data.samples[state.other];
+  const text = JSON.stringify(Object.values(sample().texts)[0]);
+  const twin = data.samples.find((one) => one.run !== sample().run && JSON.stringify(Object.values(one.texts)[0]) === text);
+  return twin ?? data.samples[state.sample + 1] ?? data.samples[Math.max(0, state.sample - 1)];
+}
+
+function sampleName(one, place) {
+  return `${place}: ${one.run ? `${one.run} · ` : ""}${shortened(Object.values(one.texts)[0] ?? "", 50)} (${one.decoding})`;
+}
+
+function showCompare(panel) {
+  if (data.samples.length < 2) {
+    panel.replaceChildren(make("p", "note", "There is one sample on this page. Give more texts, an n-best list, or a second run, to compare."));
+    pairing = null;
+    return;
+  }
+  const field = make("label", "field", "A is the sample chosen above; B is "), select = make("select");
+  fill(select, data.samples.map((one, i) => [String(i), sampleName(one, i)]));
+  select.addEventListener("change", () => change({ other: Number(select.value) }));
+  field.append(select);
+  const maps = make("div", "trio"), canvases = ["A", "B", "A − B"].map((name) => {
+    const figure = make("figure"), canvas = make("canvas", "map");
+    application(canvas, "heat map", `${name}: arrow keys move from weight to weight`);
+    canvas.addEventListener("keydown", (event) => moveBy(event, { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }));
+    figure.append(make("figcaption", "", name), canvas);
+    maps.append(figure);
+    return canvas;
+  });
+  const said = make("p", "note"), ranking = make("div", "wide");
+  said.setAttribute("role", "status");
+  panel.replaceChildren(field, maps, said, make("h3", "", "Heads by how much of their mass lies elsewhere"), ranking);
+  pairing = { select, canvases, said, ranking, ranked: "" };
+  drawCompare();
+}
+
+function drawCompare() {
+  if (!pairing) return;
+  const one = sample(), two = other(), second = sameIn(two);
+  pairing.select.value = String(data.samples.indexOf(two));
+  if (!second || state.head >= second.shape[0]) {
+    pairing.said.textContent = "The other sample has no such head.";
+    return;
+  }
+  const maps = [plane(attention(), state.head), plane(second, state.head)];
+  const [queries, keys] = [Math.min(...maps.map((map) => map.queries)), Math.min(...maps.map((map) => map.keys))];
+  const rows = Math.min(SIDE, queries), columns = Math.min(SIDE, keys);
+  const [a, b] = maps.map((map) => shrink(map, 0, 0, keys, queries, columns, rows, columns < keys || rows < queries ? state.far : "largest"));
+  const both = [a, b, a.map((weight, i) => weight - b[i])];
+  const top = Math.max(...maps.map(whole)), most = both[2].reduce((large, weight) => Math.max(large, Math.abs(weight)), 0);
+  both.forEach((weights, i) => {
+    const canvas = pairing.canvases[i], name = i === 2 ? "signed" : palette(maps[i]), context = canvas.getContext("2d");
+    const size = Math.max(1, Math.floor(SIDE / Math.max(rows, columns)));
+    [canvas.width, canvas.height] = [columns * size, rows * size];
+    context.imageSmoothingEnabled = false;
+    context.drawImage(painted(weights, columns, rows, name, () => (i === 2 ? most : top)), 0, 0, canvas.width, canvas.height);
+    context.strokeStyle = ink("cursor");
+    context.lineWidth = 2;
+    context.strokeRect((state.key / keys) * canvas.width, (state.query / queries) * canvas.height, Math.max(4, size), Math.max(4, size));
+  });
+  const [x, y] = maps.map((map) => (state.query < map.queries && state.key < map.keys ? weightAt(map, state.query, state.key) : undefined));
+  const unlike = unlikeTokens(one, two, second);
+  pairing.said.textContent = `A ${figure(x)} · B ${figure(y)} · A − B ${x === undefined || y === undefined ? "not on this page" : (x - y).toFixed(3)}`
+    + ` · scales 0 to ${figure(top)}, and −${figure(most)} (blue) to ${figure(most)} (orange)${unlike}`;
+  rank(one, two);
+}
+
+/** A warning where places hold other tokens, so that their weights are no pairs. */
+function unlikeTokens(one, two, second) {
+  const count = (name) => {
+    const [a, b] = [one.axes[attention()[name]], two.axes[second[name]]];
+    return Math.max(a.length, b.length) - a.filter((token, i) => token === b[i]).length;
+  };
+  const sum = count("keys") + count("queries");
+  return sum ? ` · ${sum} places hold other tokens: only what is at the same place is compared` : "";
+}
+
+/** ½ Σ |a − b| of each row, on average: 0 is the same map, 1 is nothing in common. Made once for two samples. */
+function rank(one, two) {
+  const name = `${data.samples.indexOf(one)}/${data.samples.indexOf(two)}`;
+  if (pairing.ranked === name) return;
+  pairing.ranked = name;
+  const found = [], work = [];
+  one.attentions.forEach((first, place) => {
+    const second = two.attentions.find((each) => each.address === first.address);
+    for (let head = 0; second && head < Math.min(first.shape[0], second.shape[0]); head++) work.push([place, first, second, head]);
+  });
+  const go = () => {
+    if (pairing?.ranked !== name) return;
+    for (const until = performance.now() + 20; work.length && performance.now() < until;) {
+      const [place, first, second, head] = work.pop();
+      found.push([place, head, distance(plane(first, head), plane(second, head))]);
+    }
+    if (work.length) setTimeout(go);
+    else showRanking(one, found.sort((a, b) => b[2] - a[2]));
+  };
+  go();
+}
+
+function distance(a, b) {
+  const queries = Math.min(a.queries, b.queries), every = Math.max(1, Math.ceil(queries / 64));
+  let sum = 0, rows = 0;
+  for (let q = 0; q < queries; q += every, rows++) {
+    const row = new Map(entries(a, q));
+    for (const [k, weight] of entries(b, q)) row.set(k, (row.get(k) ?? 0) - weight);
+    for (const weight of row.values()) sum += Math.abs(weight) / 2;
+  }
+  return rows ? sum / rows : 0;
+}
+
+function showRanking(one, found) {
+  const table = make("table", "ranking");
+  table.append(tableRow("th", ["head", "½ Σ |A − B| a row"]), ...found.slice(0, 50).map(([place, head, value]) => {
+    const row = tableRow("td", ["", value.toFixed(3)]), button = make("button", "plain", `${one.attentions[place].address} · ${head}`);
+    button.type = "button";
+    button.addEventListener("click", () => change({ attention: place, head }));
+    row.firstChild.append(button);
+    return row;
+  }));
+  pairing.ranking.replaceChildren(table);
+}
