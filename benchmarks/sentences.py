@@ -235,6 +235,7 @@ def _fill(
             row.ratios[each.name] = (ours.tokens / ours.seconds / speed, WANTED[each.name])
         updated = f"{each.lines[-1]['tokens'] / updates:,.0f} real target tokens an update"
         row.notes.append(f"{each.name}: {updated}, {each.tokens / each.processor:,.0f} a second of one processor")
+    row.notes.append(f"an update is counted over those of this run; the mean of an epoch is some {TOKENS:,} tokens")
     told = [f"{each.name} {each.loss:.3f}" for each in running if each.loss is not None]
     told += [f"attncli with another seed {loss:.3f}" for loss in losses if loss is not None]
     row.checks[f"validation loss after {updates} updates, nats a token"] = ", ".join(told)
