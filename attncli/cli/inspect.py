@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,22 @@ if TYPE_CHECKING:
 @click.option("--queries", metavar="A:B", help="Keep whole rows of these queries alone: 0:128.")
 @click.option("--rows", "rows_path", type=click.Path(path_type=Path), metavar="PATH",
               help="Write whole rows there, whatever their size: a folder, FILE.h5 or FILE.zarr.")  # fmt: skip
-@click.option("--roles", "with_roles", is_flag=True, help="Name what each head does: previous, induction, ….")
+@click.option("--roles", "with_roles", is_flag=True,
+              help="Name what each head does: previous, induction, monotonic and others.")  # fmt: skip
+@click.option("--explain-by", "methods", multiple=True, metavar="NAME",
+              type=click.Choice(["rollout", "flow", "norm", "gradient", "value_zeroing"]),
+              help="What tokens owe to each other: rollout, flow, norm, gradient or value_zeroing.")  # fmt: skip
+@click.option("--importance", "with_importance", is_flag=True,
+              help="Mask each head over rows of data: what is lost, and whether that order tells.")  # fmt: skip
+@click.option("--summary", "with_summary", is_flag=True,
+              help="Statistics of every head over rows of data, with their intervals.")  # fmt: skip
+@click.option("--alignments", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+              help="Links of words, 0-0 1-2 a row, against which --summary tells error rates.")  # fmt: skip
+@click.option("--compare", "compare", metavar="RUN2[@STEP][,WAY]",
+              help="Heads against those of another run or step, or by float64, bfloat16 or reference.")  # fmt: skip
+@click.option("--data", type=click.Path(path_type=Path), metavar="FILE", help="Rows with the columns of the spec.")
+@click.option("--split", type=click.Choice(["train", "valid", "test"]), help="Rows of this split; valid by default.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows.")
 @click.option("--assert", "claims", multiple=True, metavar="CLAIMS",
               help="Exit with 3 unless they hold: 'no_leak; role(decoder.2.cross, monotonic) > 0.8'.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
@@ -53,8 +68,9 @@ def inspect(
     run: Path, texts: tuple[str, ...], targets: tuple[str, ...], file: Path | None, decoding: str | None,
     n_best: int | None, generate: int | None, only: str, out: Path | None, formats: str, force: bool, checkpoint: str,
     device: str, threads: int | None, as_json: bool, budget: str, heads: str | None, queries: str | None,
-    rows_path: Path | None, branches: bool, with_roles: bool, claims: tuple[str, ...],
-    page_budget: str,
+    rows_path: Path | None, branches: bool, with_roles: bool, claims: tuple[str, ...], methods: tuple[str, ...],
+    with_importance: bool, data: Path | None, split: str | None, limit: int | None, with_summary: bool,
+    alignments: Path | None, compare: str | None, page_budget: str,
 ) -> None:  # fmt: skip
     """Show what the model in the run folder RUN looked at: every weight of every attention, for the texts given.
 
@@ -66,6 +82,7 @@ def inspect(
     128 cells (largest and mean weight), and the 8 keys that each row looks at most.
     """
     from attncli.api import look
+    from attncli.cli import analyses
     from attncli.cli.terminal import refuse_unwritable
     from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
@@ -75,6 +92,12 @@ def inspect(
     from attncli.maps.record import Maps
     from attncli.maps.roles import roles
 
+    analyses.refuse_mixed(
+        importance=with_importance, summary=with_summary, texts=bool(texts or file), data=data, split=split,
+        limit=limit, alignments=alignments is not None,
+    )  # fmt: skip
+    if (methods or compare) and generate is not None:
+        raise click.UsageError("--explain-by and --compare read a text at once: leave --generate out")
     wanted, page = _formats(formats), bytes_of(page_budget, "--page-budget", PAGE, "a page")
     claimed = [claim for text in claims for claim in read_claims(text)]
     if out is not None:
@@ -82,16 +105,34 @@ def inspect(
         refuse_unwritable("--out", out)
     plan = _plan(budget, heads, queries, rows_path)
     inspector, about = _load(run, checkpoint, device, threads, only, plan)
+    if with_importance:
+        analyses.importance(inspector, data, split, limit, as_json=as_json)
+        return
+    if with_summary:
+        analyses.overview(inspector, data, split, limit, alignments, as_json=as_json)
+        return
     rows = rows_of(inspector.run, texts, targets, file)
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
     if branches and (how is None or how.kind != "beam"):
         raise InputError("--branches: no beam search writes here", help="add --decoding beam, and no --target")
-    taken = [sample for place, row in rows for sample in look(inspector, row, how, place, pruned=branches)]
+    each = [look(inspector, row, how, place, pruned=branches) for place, row in rows]
+    taken, best = [sample for samples in each for sample in samples], [samples[0] for samples in each]
     maps = Maps(tuple(taken), about)
     found = roles(maps) if with_roles else None
     written = [] if out is None else export(maps, out, wanted, force=force, page={"budget": page, "found": found})
     verdicts = judge(maps, claimed)
-    _tell(maps, out, written, plan, verdicts, as_json=as_json, found=found)
+    explained = analyses.explanations(inspector, rows, best, methods) if methods else []
+    if out is not None and explained:
+        written.append(analyses.write_explanations(explained, out))
+    more: dict[str, Any] = {"explanations": analyses.explanations_json(explained)} if explained else {}
+    compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
+    if compared is not None:
+        more["comparison"] = {"with": compare, **compared.json()}
+    _tell(maps, out, written, plan, verdicts, as_json=as_json, found=found, more=more)
+    if explained and not as_json:
+        analyses.show_explanations(explained)
+    if compared is not None and not as_json:
+        analyses.show_comparison(compared)
     if plan.store is not None:
         plan.store.close()
     certify(maps)
@@ -157,7 +198,7 @@ def _load(
 
 def _tell(
     maps: "Maps", out: Path | None, written: list[Path], plan: "Plan", verdicts: "list[Verdict]", *, as_json: bool,
-    found: "list[Role] | None",
+    found: "list[Role] | None", more: "dict[str, Any]",
 ) -> None:  # fmt: skip
     """What was found and where it lies."""
     from attncli.cli.terminal import print_json, results
@@ -166,7 +207,7 @@ def _tell(
     from attncli.maps.terminal import show, show_roles, show_verdicts
 
     if as_json:
-        more = {"roles": [asdict(role) | {"held": role.held} for role in found]} if found is not None else {}
+        more |= {"roles": [asdict(role) | {"held": role.held} for role in found]} if found is not None else {}
         claims = {"claims": [{"claim": one.claim.text, "holds": one.holds, "found": one.found} for one in verdicts]}
         print_json(describe(maps) | more | (claims if verdicts else {}) | {"files": [str(path) for path in written]})
         return

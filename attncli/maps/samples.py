@@ -46,6 +46,11 @@ class Inspector:
     only: str = "*"
     plan: Plan = field(default_factory=Plan)
 
+    @property
+    def written(self) -> str | None:
+        """The field that the model writes."""
+        return _written(self.run)
+
     def check(self) -> None:
         """Raise InputError where there is nothing to look at."""
         addresses = list(self.model.attentions())
@@ -58,10 +63,10 @@ class Inspector:
 
     def forced(self, row: Row, *, place: str) -> Sample:
         """The maps of a row that is read at once. Errors: InputError or DataError where it cannot be read."""
-        batch = self._batch(row, place)
+        batch = self.batch(row, place)
         written = _written(self.run)
         logits, (maps,) = capture_forced(
-            self.model, batch, self._pieces(row), only=self.only, labels=written if "labels" in batch else None,
+            self.model, batch, self.pieces(row), only=self.only, labels=written if "labels" in batch else None,
             plan=self.plan,
         )  # fmt: skip
         texts = {**row, **self._answer(row, logits)}
@@ -71,13 +76,13 @@ class Inspector:
 
     def generated(self, row: Row, search: Search, *, name: str, place: str) -> list[Sample]:
         """The maps of each hypothesis of a search, best first, each with the error of its replay."""
-        batch = self._batch(row, place)
+        batch = self.batch(row, place)
         batch.pop("labels", None)
         written = _written(self.run)
         assert written is not None
         vocabulary = self.codec.vocabularies[written]
         (found,) = capture_generated(
-            self.model, batch, self._pieces(row), lambda tap: search(batch, tap), bos=vocabulary.bos,
+            self.model, batch, self.pieces(row), lambda tap: search(batch, tap), bos=vocabulary.bos,
             eos=vocabulary.eos, only=self.only,
         )  # fmt: skip
         samples, best = [], sum(not one.text.hypothesis.pruned for one in found)
@@ -96,11 +101,12 @@ class Inspector:
             self.plan.sample += 1
         return samples
 
-    def _pieces(self, row: Row) -> Pieces:
+    def pieces(self, row: Row) -> Pieces:
         """What ids stand for in this row, words that were copied from its source among them."""
         return lambda field, ids: self.codec.pieces(field, ids, row.get("source"))
 
-    def _batch(self, row: Row, place: str) -> Batch:
+    def batch(self, row: Row, place: str) -> Batch:
+        """A row alone, on the model's device. Errors: InputError or DataError where it cannot be read."""
         example = self.codec.encode(row, place=place)
         for name, ids in example.fields.items():
             count = len(ids) + ADDED[self.run.task.kind][name]

@@ -1,0 +1,268 @@
+"""What `attncli inspect` finds by running a model more than once, and how it says so."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from attncli.analysis.alignment import Aligning
+    from attncli.analysis.comparing import Comparison
+    from attncli.analysis.explaining import Explanation
+    from attncli.analysis.importance import Faithfulness, Importance
+    from attncli.data.rows import Row
+    from attncli.maps.record import Sample
+    from attncli.maps.samples import Inspector
+
+
+def table_of(*columns: str) -> "Table":
+    """A plain table whose first column is words."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    return table
+
+
+def importance(
+    inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, *, as_json: bool
+) -> None:
+    """`--importance`: every head, and whether its order is what the model does."""
+    from attncli.analysis.importance import importance as measure
+    from attncli.analysis.keys import faithful_keys, key_field
+    from attncli.analysis.samples import batches_of, source_of
+    from attncli.cli.terminal import print_json, progress, results
+
+    model = inspector.model
+    source = source_of(inspector.run, data, split)
+    batches = batches_of(inspector.codec, source, limit, next(model.parameters()).device)
+    with progress("passes") as done:
+        found = measure(model, batches, seed=inspector.run.seed, progress=done)
+        keys = faithful_keys(model, batches, seed=inspector.run.seed)
+    if as_json:
+        told = {"rows": source.name, **found.json()}
+        print_json(told | {"faithfulness_of_keys": {"field": key_field(model), **vars(keys)}})
+        return
+    console = results()
+    console.print(_importance_table(found))
+    console.print(f"loss {found.loss:.4f} nats a label, of {found.samples} samples of {source.name}")
+    interval = f"[{found.agreement_low:.2f}, {found.agreement_high:.2f}]"
+    console.print(f"agreement of both measures: rank correlation {found.agreement:.2f} {interval}")
+    console.print(_faithful("heads", found.faithfulness))
+    console.print(_faithful(f"keys of {key_field(model)}, by the attention they receive", keys))
+
+
+def _importance_table(found: "Importance") -> "Table":
+    table = table_of("head", "loss without it", "95 %", "|dL/dxi|", "95 %")
+    for head in found.heads:
+        table.add_row(
+            f"{head.address}:{head.head}", f"{head.masked:+.4f}", f"[{head.masked_low:+.4f}, {head.masked_high:+.4f}]",
+            f"{head.gradient:.2e}", f"[{head.gradient_low:.1e}, {head.gradient_high:.1e}]",
+        )  # fmt: skip
+    return table
+
+
+def _faithful(what: str, found: "Faithfulness") -> str:
+    return (
+        f"faithfulness of {what}: {found.score:+.4f} [{found.low:+.4f}, {found.high:+.4f}] "
+        f"(deletion in order against {found.orders} random orders; 0 is chance)"
+    )
+
+
+def explanations(
+    inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]", methods: Sequence[str]
+) -> "list[tuple[int, Explanation]]":
+    """`--explain-by`: the maps of each method over each text, with the number of its text; refusals are logged."""
+    from attncli.analysis.explaining import explain
+    from attncli.analysis.looking import look
+    from attncli.cli.terminal import log
+
+    found = []
+    for number, (place, row) in enumerate(forced_rows(rows, samples)):
+        looked = look(inspector, row, place=place)
+        for method in methods:
+            made = explain(looked, method)
+            found += [(number, one) for one in made.maps]
+            if number == 0:
+                for address, why in made.refused.items():
+                    log().print(f"--explain-by {method}: {address} has none: {why}")
+    return found
+
+
+def write_explanations(found: "Sequence[tuple[int, Explanation]]", out: Path) -> Path:
+    """All of them as JSON, in the folder of the maps."""
+    import json
+
+    path = out / "explanations.json"
+    path.write_text(json.dumps(explanations_json(found), ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def explanations_json(found: "Sequence[tuple[int, Explanation]]") -> list[dict[str, Any]]:
+    """All of them, each with the number of its sample."""
+    return [{"sample": number, **one.json()} for number, one in found]
+
+
+def show_explanations(found: "Sequence[tuple[int, Explanation]]") -> None:
+    """Each map as a picture: |values|, the mean of the heads, over the largest."""
+    import numpy as np
+
+    from attncli.cli.terminal import results
+    from attncli.maps.record import AttentionMap, Certificate
+    from attncli.maps.terminal import heat_map
+
+    console = results()
+    colour = console.color_system is not None and not console.no_color
+    for number, one in found:
+        mean = np.abs(one.values).mean(0)
+        largest = float(mean.max()) or 1.0
+        shown = AttentionMap(
+            one.address, "self", one.rows, one.keys, (mean / largest).astype(np.float32)[None],
+            Certificate(0, 0, 0, 0), kernel="", dtype="",
+        )  # fmt: skip
+        console.print(f"\nsample {number} · {one.method} · largest {largest:.3g}")
+        console.print(heat_map(shown, 0, width=console.width, colour=colour))
+
+
+def forced_rows(rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]") -> "list[tuple[str, Row]]":
+    """The rows with what the model wrote as the target, where none was given."""
+    return [
+        (place, {**row, "target": texts["prediction"]} if "source" in row and "target" not in row else row)
+        for (place, row), texts in zip(rows, (sample.texts for sample in samples), strict=True)
+    ]
+
+
+def comparison(inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", other: str, device: str) -> "Comparison":
+    """`--compare RUN2[@CHECKPOINT][,float64|bfloat16|reference]`: both models read the same texts at once."""
+    from dataclasses import replace
+
+    from attncli.analysis.comparing import compare
+    from attncli.maps.taking import Plan
+
+    second = replace(_other(other, device, inspector.only), plan=Plan())
+    first = replace(inspector, plan=Plan())
+    sides = [[one.forced(row, place=place) for place, row in rows] for one in (first, second)]
+    return compare(*sides)
+
+
+def _other(named: str, device: str, only: str) -> "Inspector":
+    import torch
+
+    from attncli.api import load_run
+    from attncli.cli.terminal import log
+    from attncli.errors import InputError
+    from attncli.maps.samples import Inspector
+
+    place, *ways = named.split(",")
+    folder, at, checkpoint = place.rpartition("@")
+    path, checkpoint = (folder, checkpoint) if at and not Path(place).exists() else (place, "best")
+    loaded = load_run(path, checkpoint=checkpoint, device=device, say=log().print)
+    for way in ways:
+        if way in ("float64", "bfloat16"):
+            loaded.model.to(getattr(torch, way))
+        elif way == "reference":
+            for attention in loaded.model.attentions().values():
+                attention.traits = dataclasses.replace(attention.traits, wanted="reference")
+        else:
+            raise InputError(f"--compare {named}: there is no way '{way}'", help="float64, bfloat16 or reference")
+    made = Inspector(loaded.spec, loaded.codec, loaded.model, only)
+    made.check()
+    return made
+
+
+def show_comparison(found: "Comparison") -> None:
+    """The heads that moved most."""
+    from attncli.cli.terminal import results
+
+    console, table = results(), table_of("head", "is", "divergence", "95 %", "same number")
+    for match in found.matches:
+        table.add_row(
+            f"{match.address}:{match.head}", "none" if match.other is None else f":{match.other}",
+            f"{match.divergence:.4f}", f"[{match.low:.4f}, {match.high:.4f}]",
+            "" if match.same_number is None else f"{match.same_number:.4f}",
+        )  # fmt: skip
+    console.print(table)
+    for side, names in (("first", found.only_first), ("second", found.only_second)):
+        if names:
+            console.print(f"in the {side} alone: {', '.join(names)}")
+    for number, (one, other) in enumerate(found.log_probabilities):
+        if one is not None and other is not None:
+            console.print(f"sample {number}: log p {one:.4f} and {other:.4f}")
+
+
+def overview(
+    inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, alignments: Path | None, *,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """`--summary`: statistics of every head over rows, and the rate of alignment errors where people have aligned."""
+    from attncli.analysis.alignment import Aligning
+    from attncli.analysis.overview import overview as measure
+    from attncli.analysis.samples import source_of
+    from attncli.cli.terminal import print_json, progress, results
+    from attncli.maps.summary import STATISTICS
+
+    source = source_of(inspector.run, data, split)
+    aligning = Aligning()
+    also = None if alignments is None else _aligner(inspector, aligning, alignments, source.name)
+    with progress("texts") as done:
+        found = measure(inspector, source, limit, also=also, progress=done)
+    rates = aligning.best()
+    if as_json:
+        columns = ("address", "head", "row", "alignment_error_rate")
+        aligned = {"alignments": [dict(zip(columns, rate, strict=True)) for rate in rates]} if alignments else {}
+        print_json({"rows": source.name, "heads": [one.json() for one in found], **aligned})
+        return
+    console, table = results(), table_of("head", *STATISTICS)
+    for one in found:
+        cells = [f"{mean:.3f} ± {high - mean:.3f}" for mean, _, high in one.statistics.values()]
+        table.add_row(f"{one.address}:{one.head}", *cells)
+    console.print(table)
+    console.print(f"means over {found[0].samples} texts of {source.name}, ± 1.96 standard errors")
+    for address, head, row, rate in rates:
+        name = "mean of heads" if head is None else f"head {head}"
+        console.print(f"alignment error rate {rate:.3f}  {address} {name} (rows of tokens {row})")
+
+
+def _aligner(inspector: "Inspector", aligning: "Aligning", path: Path, rows: str) -> "Callable[[Sample], None]":
+    from attncli.analysis.alignment import read_gold, words_of
+    from attncli.errors import InputError
+
+    if inspector.run.task.kind != "seq2seq":
+        raise InputError(f"--alignments: a {inspector.run.task.kind} model has no two texts", help="leave it out")
+    gold = iter(read_gold(path))
+    vocabularies = inspector.codec.vocabularies
+
+    def also(sample: "Sample") -> None:
+        links = next(gold, None)
+        if links is None:
+            raise InputError(f"--alignments {path}: it has fewer lines than {rows}", help="give one line a row")
+        words = tuple(words_of(vocabularies[name], sample.texts[name]) for name in ("source", "target"))
+        for one in sample.attentions:
+            if one.kind == "cross":
+                aligning.add(one, links, (words[0], words[1]))
+
+    return also
+
+
+def refuse_mixed(
+    *, importance: bool, summary: bool, texts: bool, data: Path | None, split: str | None, limit: int | None,
+    alignments: bool,
+) -> None:  # fmt: skip
+    """Rows of data and single texts are looked at by different questions."""
+    if data is not None and split is not None:
+        raise click.UsageError("--data and --split name different rows: give one of them")
+    if importance and summary:
+        raise click.UsageError("--importance and --summary are two questions: ask one at a time")
+    if (importance or summary) and texts:
+        name = "--importance" if importance else "--summary"
+        raise click.UsageError(f"{name} is measured on rows: give --data FILE or --split, not --text")
+    if not (importance or summary) and any(one is not None for one in (data, split, limit)):
+        raise click.UsageError("--data, --split and --limit are rows for --importance or --summary: add one of them")
+    if alignments and not summary:
+        raise click.UsageError("--alignments are of the rows of --summary: add it")
