@@ -1,5 +1,6 @@
 """A headless Chromium over its debugging pipe, for tests of the page: no driver, no network, a profile of its own."""
 
+import base64
 import json
 import os
 import shutil
@@ -12,12 +13,18 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WITHOUT = "no Chromium on PATH: the page itself was not opened; `apt-get install chromium` lets this test run"
+WITHOUT = "no Chromium on PATH: the page itself was not opened; `make browser` installs one"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage",
-    "--remote-debugging-pipe",
+    "--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND", "--proxy-server=http://127.0.0.1:9",
 )  # fmt: skip
+"""The last two deny the network: no name resolves, and every request goes to a port where nobody listens."""
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / ".browser" / "axe.min.js"
+"""The auditor of accessibility that `make browser` fetches; MPL-2.0 and half a megabyte, so not in the repository."""
+ARTIFACTS = ROOT / "artifacts"
+"""Where tests leave pictures of what they saw; not in the repository."""
 PATIENCE = 30.0
 START = """
 import fcntl, os, sys
@@ -84,6 +91,13 @@ class Page:
                 return
             time.sleep(0.05)
         raise AssertionError("the page did not load")
+
+    def picture(self, name: str) -> bytes:
+        """What is in sight, as PNG, left in the folder of artifacts too."""
+        image = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+        ARTIFACTS.mkdir(exist_ok=True)
+        (ARTIFACTS / f"{name}.png").write_bytes(image)
+        return image
 
     def asked(self) -> list[str]:
         """Addresses that the page asked for."""

@@ -40,10 +40,11 @@ function heads(list) {
     const canvas = make("canvas", "thumb"), name = make("span", "name", sorted ? `${one.address} · ${head}` : `head ${head}`);
     canvas.width = canvas.height = THUMB * 2;
     const number = make("span", "value", sorted ? Number(value).toFixed(2) : ""), role = roleOf(one, head);
-    button.append(canvas, name, number);
-    if (role) button.append(make("span", "role", role.name));
-    const said = [one.address, `head ${head}`, sorted && `${state.sort} ${Number(value).toFixed(2)}`, role?.name];
-    button.setAttribute("aria-label", said.filter(Boolean).join(", "));
+    button.append(canvas, name, " ", number);
+    if (role) button.append(" ", make("span", "role", role.name));
+    // What can be read on it comes first, so that who speaks to the page can say what they see.
+    const seen = [name.textContent, number.textContent, role?.name].filter(Boolean).join(" ");
+    button.setAttribute("aria-label", `${seen}, ${sorted ? state.sort : one.address}`);
     button.classList.toggle("fault", one.faults.length > 0);
     button.addEventListener("click", () => change({ attention: place, head }));
     button.addEventListener("keydown", (event) => moveThumb(event, thumbs.indexOf(button)));

@@ -27,7 +27,7 @@ function drawText() {
   const name = shortened(rowNames()[q], 60);
   words.table.replaceChildren(
     make("caption", "", `“${name}” (${rowTitle().toLowerCase()}, place ${q}): its largest weights`),
-    tableRow("th", ["key", "place", "weight", ""]),
+    tableRow("th", ["key", "place", "weight", "share"]),
     ...order.map(([k, weight]) => {
       const line = tableRow("td", [shortened(keyNames()[k], 60), k, figure(weight), ""]);
       const bar = make("span", "share");
