@@ -184,6 +184,15 @@ class EarlyStopping(Spec):
     patience: Count
 
 
+class Watch(Spec):
+    """Looks at what heads do: entropy, peak, output and doubles, on four rows of the first batch, every `every` steps.
+
+    They stand in heads.jsonl and in TensorBoard, with alerts for heads that collapse, die or do what another does.
+    """
+
+    every: Count = 100
+
+
 class Train(Spec):
     """One training run."""
 
@@ -203,6 +212,7 @@ class Train(Spec):
     """Training steps run through torch.compile: faster where small operations weigh, once the compiler has run."""
     checkpoints: Checkpoints = Checkpoints()
     early_stopping: Annotated[EarlyStopping | None, Absent] = None
+    watch: Annotated[Watch | None, Absent] = None
 
     def faults(self) -> Iterator[Fault]:
         if self.duration.unit == "percent":

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from attncli.errors import RunError
 from attncli.training.checkpoint import list_checkpoints
-from attncli.training.journal import EVENTS, METRICS, TIMINGS
+from attncli.training.journal import EVENTS, HEADS, METRICS, TIMINGS
 from attncli.training.keeper import BEST, CHECKPOINTS, LAST
 
 SEAL = "resolved.yaml"
 """Written after all that precedes step 1, so a folder that has it is a run."""
 
 SPEC, ENVIRONMENT, PLAN, PICTURE, LOCK = "spec.yaml", "environment.json", "plan.json", "loss.png", ".lock"
-_OWN = (SPEC, SEAL, ENVIRONMENT, PLAN, PICTURE, METRICS, TIMINGS, LAST, BEST, "labels.json")
+_OWN = (SPEC, SEAL, ENVIRONMENT, PLAN, PICTURE, METRICS, TIMINGS, HEADS, LAST, BEST, "labels.json")
 _OWN_FOLDERS = (CHECKPOINTS, EVENTS)
 
 

@@ -1,9 +1,10 @@
-"""The two journals of a run, and TensorBoard's copy of them.
+"""The journals of a run, and TensorBoard's copy of them.
 
     metrics.jsonl   what a clock and the machine do not decide: equal, byte for byte, in a run that was stopped
     timings.jsonl   speed, times, memory
+    heads.jsonl     what heads do, where train.watch asks (attncli/training/film.py, which writes it)
 
-A checkpoint remembers how long both were. Resume cuts them there, so that nothing is said twice, and writes
+A checkpoint remembers how long the first two were. Resume cuts them there, so that nothing is said twice, and writes
 TensorBoard's events anew from them.
 """
 
@@ -18,7 +19,7 @@ from typing import Any, Self
 
 from attncli.errors import RunError
 
-METRICS, TIMINGS, EVENTS = "metrics.jsonl", "timings.jsonl", "tensorboard"
+METRICS, TIMINGS, HEADS, EVENTS = "metrics.jsonl", "timings.jsonl", "heads.jsonl", "tensorboard"
 
 Line = dict[str, Any]
 
@@ -34,7 +35,7 @@ class Journal:
 
     def write(self, line: Line) -> None:
         """Add a line; it outlives the process from here on."""
-        self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.write(written(line))
         self._file.flush()
 
     def sync(self) -> int:
@@ -45,6 +46,11 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def written(line: Line) -> bytes:
+    """A line as it stands in the file."""
+    return json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -74,6 +80,8 @@ class Journals:
         times = {line["step"]: line["time"] for line in read_lines(folder / TIMINGS)}
         for line in read_lines(folder / METRICS) + read_lines(folder / TIMINGS):
             self._events.write(line, times.get(line["step"], 0.0))
+        for line in read_lines(folder / HEADS):
+            self._events.write(_scalars(line), times.get(line["step"], 0.0))
 
     def metrics(self, line: Line) -> None:
         """Add a line of metrics."""
@@ -87,6 +95,10 @@ class Journals:
         self._timings.write(line)
         self._events.write(line, now)
 
+    def heads(self, line: Line) -> None:
+        """Show TensorBoard a line of heads.jsonl."""
+        self._events.write(_scalars(line), time.time())
+
     def sync(self) -> tuple[int, int]:
         """Make both journals durable; returns their lengths."""
         return self._metrics.sync(), self._timings.sync()
@@ -98,6 +110,16 @@ class Journals:
         for part in (self._metrics, self._timings, self._events):
             with nullcontext() if error is None else suppress(OSError):  # a full disk must not hide what ended the run
                 part.close()
+
+
+def _scalars(line: Line) -> Line:
+    """A line of heads.jsonl as one number a head and statistic."""
+    return {"step": line["step"], "split": "heads", "alerts": len(line["alerts"])} | {
+        f"{address}/{name}/{head}": value
+        for address, statistics in line["heads"].items()
+        for name, values in statistics.items()
+        for head, value in enumerate(values)
+    }
 
 
 class Events:

@@ -18,6 +18,7 @@ from attncli.spec.run import Run
 from attncli.training.checkpoint import newest_sound
 from attncli.training.claim import ENVIRONMENT, PICTURE, PLAN, claim
 from attncli.training.display import Display
+from attncli.training.film import Film
 from attncli.training.journal import METRICS, Journals, read_lines
 from attncli.training.keeper import CHECKPOINTS, Keeper
 from attncli.training.machine import choose_device, environment, seed_random, use_threads
@@ -175,6 +176,10 @@ def _trained(
         display.note(f"{folder}: there is no sound checkpoint; starting at step 0")
     progress, start = session.progress, session.progress.step
     session.keeper.point(progress)
+    if session.train.watch is not None:
+        first = {name: stream.to(session.stepper.device) for name, stream in session.batches.batch(0, 0).items()}
+        assert isinstance(session.stepper.model, Model)
+        session.film = Film(folder, session.stepper.model, first, step=start)
     lengths = {"metrics_bytes": progress.metrics_bytes, "timings_bytes": progress.timings_bytes}
     with Signals(display.note) as signals, Journals(folder, **lengths) as journals:
         try:
@@ -182,6 +187,8 @@ def _trained(
             reason = session.go(reporter, validation, signals)
         finally:
             display.end()
+            if session.film is not None:
+                session.film.close()
     if reason != "signal":
         draw_loss(folder, folder / PICTURE)
     return _outcome(session, folder, reason, signals, trained=progress.step > start)

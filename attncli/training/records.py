@@ -19,7 +19,7 @@ from attncli.spec.run import Run
 from attncli.training.claim import SEAL, SPEC
 from attncli.training.durable import write_durably
 
-MAY_CHANGE = ("train.duration", "train.checkpoints", "train.early_stopping", "evaluate")
+MAY_CHANGE = ("train.duration", "train.checkpoints", "train.early_stopping", "train.watch", "evaluate")
 """What a run may be continued with another value of."""
 
 Record = dict[str, Any]

@@ -7,6 +7,7 @@ from attncli.errors import WorkError
 from attncli.spec.run import Run
 from attncli.training.checkpoint import list_checkpoints
 from attncli.training.display import Display
+from attncli.training.film import Film
 from attncli.training.journal import Journals
 from attncli.training.keeper import Keeper
 from attncli.training.machine import peak_memory
@@ -89,6 +90,16 @@ class Reporter:
         self.journals.metrics({"step": step, "split": "valid", **scores})
         self.journals.timings({"step": step, "validation_seconds": round(seconds, 3)})
         self.display.validation(step, scores, best)
+        self._paused += seconds
+
+    def film(self, film: Film) -> None:
+        """A look at the heads, and what has become an alert."""
+        began = time.monotonic()
+        self.journals.heads(film.look(self.progress.step))
+        for sign in film.news():
+            self.display.note(f"step {self.progress.step}  {sign}")
+        seconds = time.monotonic() - began
+        self.journals.timings({"step": self.progress.step, "film_seconds": round(seconds, 4)})
         self._paused += seconds
 
     def saved(self, *, seconds: float) -> None:

@@ -14,6 +14,7 @@ from attncli.spec.tasks import Scheduled
 from attncli.streams import Batch
 from attncli.training.ahead import Ahead
 from attncli.training.checkpoint import Checkpoint
+from attncli.training.film import Film
 from attncli.training.forcing import chance, with_own_tokens
 from attncli.training.keeper import Keeper
 from attncli.training.machine import seed_random
@@ -41,6 +42,7 @@ class Session:
         self.progress = Progress(report_every=_report_every(self.pace))
         self.clock = Clock()
         self.window = Window(self.progress.report_every, stepper.device)
+        self.film: Film | None = None
         self._epoch, self._groups = -1, 0
         self._ahead = Ahead(lambda epoch, index: self.batches.batch(epoch, index), stepper.device)
 
@@ -115,6 +117,8 @@ class Session:
         self.window.record(*sums, norm)
         self.clock.elapsed = self._seconds()
         self.reporter.look(self.window)
+        if self.film is not None and self.train.watch is not None and step % self.train.watch.every == 0:
+            self.reporter.film(self.film)
 
     def _batch(self) -> Batch:
         """The next batch: its place is (epoch, index), and nothing is remembered of those before."""
