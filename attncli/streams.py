@@ -30,6 +30,7 @@ class Stream:
     plain: bool = True  # each row is one document that starts at place 0 with position 0, with any padding behind it
     carried: Mapping[str, Tensor] = field(default_factory=dict)  # (b n) integers that masks read, by their names
     shared: frozenset[str] = frozenset()  # those of `carried` that are one number for all tokens of a document
+    recalled: tuple[Tensor, ...] = ()  # (b m d) states before this segment, of each attention of a stack with a memory
 
     @property
     def real(self) -> Tensor:
@@ -68,6 +69,7 @@ class Stream:
             positions=change(self.positions),
             documents=change(self.documents),
             carried={name: change(numbers) for name, numbers in self.carried.items()},
+            recalled=tuple(change(states) for states in self.recalled),
         )
 
 

@@ -179,6 +179,7 @@ ROWS = (
     Row("G", "Denoising: BART, T5", "Lewis 2020; Raffel 2020", "task: {kind: denoising, corruption: sentinels}", "tests/data/test_denoising.py", "both"),
     Row("G", "Adaptive softmax", "Grave 2017", "tie_embeddings: none, task: {kind: language_model, output: {kind: adaptive, cutoffs: [6, 12], factor: 2}}", "tests/nn/test_outputs.py"),
     Row("G", "Mixture of softmaxes", "Yang 2018", "task: {kind: language_model, output: {kind: mixture, components: 3}}", "tests/nn/test_outputs.py"),
+    Row("G", "Memory of past segments", "Dai 2019", "decoder: {segment_memory: 96}", "tests/nn/test_segments.py"),
     Row("G", "Stochastic depth", "Huang 2016; Fan 2020", "stochastic_depth: 0.1", STACKS),
     # H. recurrent
     Row("H", "GRU and LSTM encoder, both ways", "Cho 2014", "cell: lstm", RECURRENT, "recurrent"),

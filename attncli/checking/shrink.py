@@ -20,7 +20,7 @@ FREE = {"d_ff": 12, "d_hidden": 8, "d_embedding": 6, "channels": 4, "features": 
 """Widths that nothing else must divide, with the most that they keep."""
 COUNTS = {
     "vocabulary": 23, "max_length": 32, "experts": 4, "active": 2, "groups": 2, "active_groups": 1, "persistent": 2,
-    "learned_tokens": 2, "floor": 2, "keys": 3, "maximum": 4, "ramp": 3,
+    "learned_tokens": 2, "floor": 2, "keys": 3, "maximum": 4, "ramp": 3, "segment_memory": 5,
 }  # fmt: skip
 """Numbers, with the most that they keep."""
 LAYERS = 2

@@ -38,7 +38,9 @@ class Batches:
         self._widths = self.encoded.widths
         if self._packs is not None:
             self._widths = np.stack([self.encoded.widths[pack].sum(0) for pack in self._packs])
-        self._plan = make_plan(batch, self._widths)
+        remembers = any(getattr(stack, "segment_memory", None) for stack in codec.run.model.stacks.values())
+        self._in_columns = remembers and codec.run.data is not None and codec.run.data.packing == "stream"
+        self._plan = make_plan(batch, self._widths, columns=self._in_columns)
         self._seed = seed
         self._kept: tuple[int, list[Numbers]] = (-1, [])
 
@@ -77,7 +79,14 @@ class Batches:
         return self.codec.collator.lay(fields, labels, noise)
 
     def in_order(self) -> Iterator[tuple[Numbers, Batch]]:
-        """All examples once, sorted by length, with the numbers of their rows. Batches are as large as in training."""
+        """All examples once, sorted by length, with the numbers of their rows. Batches are as large as in training.
+
+        Where rows go on from batch to batch, all come in that order.
+        """
+        if self._in_columns:
+            for chosen in self.epoch(0):
+                yield self.encoded.rows[chosen], self.collate(chosen)
+            return
         widths = self.encoded.widths
         order = np.lexsort(tuple(widths.T[::-1]))
         start = 0

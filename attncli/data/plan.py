@@ -27,8 +27,11 @@ class Plan(Protocol):
         ...
 
 
-def make_plan(batch: Batch, widths: Numbers) -> Plan:
-    """The plan of a spec for examples whose inputs have these widths (n f)."""
+def make_plan(batch: Batch, widths: Numbers, *, columns: bool = False) -> Plan:
+    """The plan of a spec for examples whose inputs have these widths (n f); `columns`: each goes on from the last."""
+    if columns:
+        rows = batch.size if isinstance(batch, SequenceBatch) else max(1, batch.size // int(widths.max(initial=1)))
+        return ColumnPlan(len(widths), rows)
     match batch:
         case TokenBatch(size=size):
             return TokenPlan(widths, size)
@@ -45,6 +48,20 @@ class SequencePlan:
 
     def groups(self, random: np.random.Generator) -> list[Numbers]:
         return np.split(random.permutation(self._count), range(self._size, self._count, self._size))
+
+
+class ColumnPlan:
+    """The examples cut into `rows` runs of neighbours; batch i has the i-th of each, so that a row of a batch goes on
+    where it stood in the batch before. Longer runs come first: the rows of the last batch are the first of the others.
+    """
+
+    def __init__(self, count: int, rows: int) -> None:
+        self.steps = -(-count // rows)
+        self._lengths = count // rows + (np.arange(min(rows, count)) < count % rows)
+
+    def groups(self, random: np.random.Generator) -> list[Numbers]:
+        starts = np.cumsum(self._lengths) - self._lengths
+        return [starts[self._lengths > step] + step for step in range(self.steps)]
 
 
 class TokenPlan:

@@ -73,7 +73,7 @@ def decoder(model: Model, codec: Codec, run: Run, decoding: Decoding | None = No
     """`decode` with the ids and the lengths of one run and, where no decoding is given, that of its spec."""
     vocabulary = codec.vocabularies["target" if isinstance(run.task, Rewriting) else "text"]
     chosen = run.evaluate.decoding if decoding is None else decoding
-    max_length = run.model.stacks[run.task.stack].max_length
+    max_length = run.model.stacks[run.task.stack].longest
 
     def written(
         batch: Batch, longest: int | None = None, *, numbers: Sequence[int] | None = None

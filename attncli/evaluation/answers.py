@@ -144,7 +144,7 @@ class Answering:
     def _limited(self, ids: list[int], added: int, *, keep_end: bool) -> Example | Fault:
         """A prompt keeps its end, half a window of it, so that there is room to write; other texts their beginning."""
         stack = self.run.task.stack
-        limit = self.run.model.stacks[stack].max_length
+        limit = self.run.model.stacks[stack].longest
         if len(ids) + added > limit:
             if self.codec.run.data is None or self.codec.run.data.on_long != "truncate":
                 rule = f"the text has {len(ids) + added} tokens, where model.{stack}.max_length is {limit}"

@@ -14,6 +14,7 @@ import torch
 
 from attncli.evaluation.reading import Read, Scoring, Sums, by_length
 from attncli.evaluation.report import Report
+from attncli.evaluation.segments import by_segment
 from attncli.evaluation.texts import Written, corpus_scores, groups_by_first_word, rouge, sentence_chrf, worst_and_best
 from attncli.evaluation.windows import windows
 from attncli.spec.seeds import mix
@@ -86,16 +87,21 @@ def _shown(row: Written) -> dict[str, str | float]:
 
 
 def score_language(scoring: Scoring) -> Report:
-    """A language model on whole texts, each token predicted once (attncli/evaluation/windows.py)."""
+    """A language model on whole texts, each token predicted once: in windows (windows.py), or in segments one after the
+    other where the stack has a memory (segments.py).
+    """
     if scoring.codec.collator.carried.prompted:
         return _score_answers(scoring)
     vocabulary = scoring.codec.vocabularies["text"]
     size = scoring.run.model.stacks[scoring.run.task.stack].max_length
     size_of_texts = unknown = 0
+    remembers = getattr(scoring.run.model.stacks[scoring.run.task.stack], "segment_memory", None) is not None
     for rows in scoring.windows():
         parts, numbers = [], []
         for read in rows:
-            found = list(windows(read.example.fields["text"], bos=vocabulary.bos, eos=vocabulary.eos, size=size))
+            ids = read.example.fields["text"]
+            whole = len(ids) + 1 if remembers else size
+            found = list(windows(ids, bos=vocabulary.bos, eos=vocabulary.eos, size=whole))
             parts += found
             numbers += [read.example.numbers] * len(found)
         for group in by_length([len(part.text) for part in parts]):
@@ -104,7 +110,8 @@ def score_language(scoring: Scoring) -> Report:
                 "text": stream([parts[index].text for index in group], pad=max(vocabulary.pad, 0)).with_rows(carried),
                 "labels": stream([parts[index].labels for index in group], pad=IGNORE),
             }
-            scoring.sums.add(scoring.model.losses(scoring.move(batch)))
+            for losses in by_segment(scoring.model, scoring.move(batch)):
+                scoring.sums.add(losses)
         size_of_texts += sum(len(read.row["text"].encode("utf-8", "replace")) for read in rows)
         unknown += sum(read.example.fields["text"].count(vocabulary.unk) for read in rows)
     return _report_of_texts(scoring, size_of_texts, unknown)

@@ -21,6 +21,7 @@ from attncli.nn.positions import shared_relative
 from attncli.nn.residuals import build_residual
 from attncli.nn.retention import build_retention
 from attncli.nn.second import build_second
+from attncli.nn.segments import Recalled
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
@@ -53,6 +54,7 @@ class States(NamedTuple):
     copying: Copying | None = None
     means: Mapping[str, Tensor] = MappingProxyType({})  # what parts add to the mean loss, by address
     loads: Mapping[str, Tensor] = MappingProxyType({})  # (x) choices that fell on each expert, by address
+    left: tuple[Tensor, ...] = ()  # (b m d) what the next segment recalls, of a stack with a memory
 
 
 Memory = Mapping[str, States]
@@ -116,6 +118,8 @@ class Handed:
     """(b g n v) of the first attention, at the places of this pass."""
     read: dict[tuple[str, str], Projected] = field(default_factory=dict)
     """Keys and values by the name of a layer and the kind of a branch; of several layers, of the last."""
+    recalled: Recalled | None = None
+    """States before this segment, where the stack has a memory."""
 
 
 @dataclass
@@ -161,6 +165,10 @@ class Layer(nn.Module):
             if isinstance(branch, Branch):
                 yield name, branch
 
+    def reads_itself(self, name: str) -> bool:
+        """Whether a branch makes keys of the tokens of its own stack."""
+        return name.startswith("attention") and name not in self.lenders
+
     def forward(
         self, x: Tensor, own: View, memory: Memory, views: Mapping[str, View], handed: Handed,
         past: LayerPast | None = None,
@@ -174,15 +182,20 @@ class Layer(nn.Module):
             entered, stream = first.enter(x), x
             for name in step:
                 branch = getattr(self, name)
-                given = entered if branch is first or branch.shares else branch.enter(x)
-                stream = branch.join(stream, self._body(name, branch.body, given, own, memory, views, handed, past))
+                through = first if branch is first or branch.shares else branch
+                given = read = entered if through is first else through.enter(x)
+                if handed.recalled is not None and self.reads_itself(name):
+                    read = handed.recalled.before(x, given, through.enter)
+                y = self._body(name, branch.body, given, read, own, memory, views, handed, past)
+                stream = branch.join(stream, y)
             x = first.close(stream)
         return x
 
     def _body(
-        self, name: str, body: Body, x: Tensor, own: View, memory: Memory, views: Mapping[str, View],
+        self, name: str, body: Body, x: Tensor, read: Tensor, own: View, memory: Memory, views: Mapping[str, View],
         handed: Handed, past: LayerPast | None,
     ) -> Tensor:  # fmt: skip
+        """What a branch makes of x (b n d); keys of its own stack are made of `read`: x, with what is recalled."""
         if isinstance(body, Feedforward):
             out: Tensor = body(x)
             return out
@@ -196,8 +209,8 @@ class Layer(nn.Module):
         view = views[self.sources[name]] if name in self.sources else own
         if past is not None and name in past.inputs and body.short is not None:
             (every,) = past.inputs[name].append(x.unsqueeze(1))
-            x = every[:, 0, -x.shape[1] - body.short.before :]
-        projected = self._read(name, body, x, view, memory, handed, past)
+            x = read = every[:, 0, -x.shape[1] - body.short.before :]
+        projected = self._read(name, body, read, view, memory, handed, past)
         return body.attend(body.ask(x, view), projected, view)
 
     def _read(

@@ -12,6 +12,7 @@ from attncli.nn.groups import chosen, groups_of, joined, read_by
 from attncli.nn.inputs import Tokens, build_input
 from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
 from attncli.nn.norms import build_norm
+from attncli.nn.segments import Recalled, Segment, view_of_segment, within
 from attncli.nn.view import Tap, positions_of, view_of_memory, view_of_past, view_of_self
 from attncli.spec import stacks as spec
 from attncli.streams import Stream
@@ -20,8 +21,12 @@ from attncli.streams import Stream
 class Transformer(nn.Module):
     """input, layers, final norm. Vaswani et al. 2017, arXiv:1706.03762; pre-norm: Xiong et al. 2020."""
 
-    def __init__(self, *, field: str, input: Tokens, layers: list[Layer], final_norm: nn.Module, d_output: int) -> None:
+    def __init__(
+        self, *, field: str, input: Tokens, layers: list[Layer], final_norm: nn.Module, d_output: int,
+        segment: Segment | None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.segment = segment
         self.field = field
         self.d_output = d_output
         self.input = input
@@ -47,7 +52,7 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Stream, memory: Memory, tap: Tap | None = None) -> States:
         """Ids (b n) to states (b n d). Rows of like length go together, where that computes less padding."""
-        groups = groups_of(tokens) if tap is None and self.apart else None
+        groups = groups_of(tokens) if tap is None and self.apart and self.segment is None else None
         if groups is None:
             return self._together(tokens, memory, tap)
         parts, read = [], {name: memory[name] for name in self.sources()}
@@ -57,15 +62,19 @@ class Transformer(nn.Module):
         return States(joined(parts, groups, tokens.values.shape[1]), tokens)
 
     def _together(self, tokens: Stream, memory: Memory, tap: Tap | None) -> States:
+        recalled = None if self.segment is None else Recalled(self.segment.memory, tokens.recalled)
         own = view_of_self(tokens, tap)
+        if self.segment is not None and tokens.recalled:
+            own = view_of_segment(tokens, self.segment, tokens.recalled[0].shape[1], tap)
         views = {name: view_of_memory(tokens, memory[name].stream, tap) for name in self.sources()}
         for view in views.values():
             view.means = own.means
         x = self.input(tokens, positions_of(tokens))
-        handed = Handed()
+        handed = Handed(recalled=recalled)
         for layer in self.each_layer():
             x = layer(x, own, memory, views, handed)
-        return States(self.final_norm(x), tokens, means=own.means, loads=own.loads)
+        left = () if recalled is None else tuple(recalled.left)
+        return States(self.final_norm(x), tokens, means=own.means, loads=own.loads, left=left)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> "TransformerPast":
         """An empty past of at most `capacity` tokens, with what is read of other stacks projected once."""
@@ -88,6 +97,8 @@ class Transformer(nn.Module):
     def step(self, tokens: Stream, past: "TransformerPast", places: Places, tap: Tap | None = None) -> Tensor:
         """States (b n d) of new tokens, which join the past; `places` has them already."""
         own = view_of_past(tokens, places, tap)
+        if self.segment is not None:
+            own = within(own, self.segment)
         views = {name: view_of_memory(tokens, stream, tap) for name, stream in past.sources.items()}
         x, handed = self.input(tokens, own.query_positions), Handed()
         for layer, one in zip(self.each_layer(), past.layers, strict=True):
@@ -166,4 +177,5 @@ def build_transformer(
         layers=layers,
         final_norm=build_norm(stack.final_norm, width=stack.d_model),
         d_output=stack.d_model,
+        segment=None if stack.segment_memory is None else Segment(stack.max_length, stack.segment_memory),
     )

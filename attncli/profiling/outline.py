@@ -41,7 +41,8 @@ def outline(run: Run, sizes: Sizes, *, every_layer: bool = False) -> Iterator[Li
 def _stack(stack: Transformer | Recurrent) -> str:
     if isinstance(stack, Recurrent):
         return f"recurrent, {stack.d_hidden} wide, at most {stack.max_length} tokens"
-    return f"transformer, {stack.d_model} wide, {stack.depth} layers, at most {stack.max_length} tokens"
+    recalls = f" and {stack.segment_memory} recalled" if stack.segment_memory else ""
+    return f"transformer, {stack.d_model} wide, {stack.depth} layers, at most {stack.max_length} tokens{recalls}"
 
 
 def _input(stack: Transformer | Recurrent, sizes: Sizes) -> str:

@@ -170,6 +170,11 @@ class Recurrent(Spec):
     readout: Annotated[Readout, Derived("dense beside cross_attention, else state")]
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest text that may be read and written in one piece."""
+        return self.max_length
+
+    @property
     def d_output(self) -> int:
         """Width of a state of this stack as others read it."""
         return self.d_hidden * (2 if isinstance(self.direction, Both) and self.direction.merge == "concatenate" else 1)

@@ -138,6 +138,10 @@ class Transformer(Spec):
     d_model: Count = 256
     max_length: Count = 1024
     """Positions that tables have; a longer row is refused."""
+    segment_memory: Annotated[Count | None, Absent] = None
+    """States before this segment of a text, of max_length tokens, that each layer keeps without a gradient and reads as
+    further keys. A key is seen where k >= q // max_length * max_length - segment_memory, beside what the mask says.
+    Dai et al. 2019, arXiv:1901.02860, section 3.2."""
     input: Annotated[Input, Derived("tokens")]
     dropout: Rate = 0.1
     """On the output of each branch; what lies inside a branch has its own."""
@@ -166,6 +170,11 @@ class Transformer(Spec):
             yield Fault(where, f"it is no layer before this one; those are {len(before)}", "count from 0")
         elif any(other.model_copy(update=plain) != layer.model_copy(update=plain) for other in others):
             yield Fault(where, f"layer {first} is of another form", "write the same keys in both, or share less")
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest text that may be read and written in one piece."""
+        return self.max_length + (self.segment_memory or 0)
 
     @property
     def depth(self) -> int:

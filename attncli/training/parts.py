@@ -35,6 +35,7 @@ def _cut(stream: Stream, start: int, stop: int, width: int) -> Stream:
         positions=stream.positions[start:stop, :width],
         documents=stream.documents[start:stop, :width],
         carried={name: numbers[start:stop, :width] for name, numbers in stream.carried.items()},
+        recalled=tuple(states[start:stop] for states in stream.recalled),
     )
 
 

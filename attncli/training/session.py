@@ -125,6 +125,8 @@ class Session:
         progress = self.progress
         while progress.index >= self._batches_of(progress.epoch):
             progress.epoch, progress.index = progress.epoch + 1, 0
+        if progress.index == 0 and self.stepper.memory is not None:
+            self.stepper.memory.clear()
         place, last = (progress.epoch, progress.index), progress.index + 1 >= self._batches_of(progress.epoch)
         return self._ahead.batch(place, None if last else (place[0], place[1] + 1))
 

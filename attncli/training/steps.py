@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.layers import States
 from attncli.nn.model import Model
 from attncli.spec.training import Train
 from attncli.streams import Batch
 from attncli.training.machine import autocast, compiled, low_precision
+from attncli.training.memory import memory_of
 from attncli.training.optimisers import build_optimizer
 from attncli.training.parts import predicted, split
 from attncli.training.states import Ema, ModelState, OptimizerState, State
@@ -34,7 +36,9 @@ class Stepper:
         scaled = self.low_precision is torch.float16
         self.scaler = torch.amp.GradScaler(device.type, enabled=True) if scaled else None
         self._parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.memory = memory_of(model, device)
         self._loads: dict[str, Tensor] = {}
+        self._left: list[States] = []
         self._no_norm = torch.zeros((), device=device)
         self._made = compiled(model.made, device) if train.compile else model.made
 
@@ -48,6 +52,8 @@ class Stepper:
             states["ema"] = self.ema
         if self.scaler is not None:
             states["scaler"] = self.scaler
+        if self.memory is not None:
+            states["memory"] = self.memory
         return states
 
     def context(self) -> AbstractContextManager[Any]:
@@ -57,13 +63,17 @@ class Stepper:
     def gradients(self, batch: Batch) -> Sums:
         """Compute the gradient of a batch. Nothing of the run has changed until `update`."""
         self.optimizer.zero_grad(set_to_none=True)
+        if self.memory is not None:
+            batch = self.memory.given_to(batch)
         parts = split(batch, self.train.batch.accumulate)
         count = predicted(batch)
         measured = []
-        self._loads = {}
+        self._loads, self._left = {}, []
         for part in parts:
             with self.context():
-                losses = self.model.losses_of(self._made(part), part)
+                made = self._made(part)
+                losses = self.model.losses_of(made, part)
+            self._left.append(made[self.model.head_stack])
             mean = losses.loss / count
             torch.autograd.backward(mean if self.scaler is None else self.scaler.scale(mean))
             measured.append((losses.loss.detach(), losses.count, losses.correct))
@@ -89,6 +99,9 @@ class Stepper:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.model.settle(self._loads)
+        if self.memory is not None:
+            self.memory.keep(self._left)
+        self._left = []
         if self.ema is not None:
             self.ema.update(step)
         return norm

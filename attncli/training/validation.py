@@ -11,6 +11,7 @@ from attncli.nn.model import Model
 from attncli.spec.run import Run
 from attncli.spec.tasks import Pooled, Tagging
 from attncli.training.machine import seed_random
+from attncli.training.memory import memory_of
 from attncli.training.parts import split
 from attncli.training.steps import Stepper
 
@@ -51,15 +52,21 @@ class Validation:
     def _scores(self) -> Scores:
         sums: list[torch.Tensor] = []
         costs: dict[str, float] = {}
+        memory = memory_of(self.model, self.stepper.device)  # of its own, empty at the first batch
         for _, given in self.batches.in_order():  # the tokens hidden are the same each time
             batch = {name: stream.to(self.stepper.device) for name, stream in given.items()}
+            batch, left = batch if memory is None else memory.given_to(batch), []
             for part in split(batch, self.run.train.batch.accumulate):
                 with self.stepper.context():
-                    losses = self.model.losses(part)
+                    made = self.model.made(part)
+                    losses = self.model.losses_of(made, part)
+                left.append(made[self.model.head_stack])
                 columns = (losses.loss, losses.nll, losses.count, losses.correct)
                 sums.append(torch.stack([column.float() for column in columns]))
                 for address, cost in losses.costs.items():
                     costs[address] = costs.get(address, 0.0) + float(cost)
+            if memory is not None:
+                memory.keep(left)
         loss, nll, count, correct = (math.fsum(column) for column in zip(*torch.stack(sums).tolist(), strict=True))
         count = max(count, 1)
         scores = {"loss": loss / count} | {f"{address}.loss": cost / count for address, cost in costs.items()}

@@ -37,9 +37,7 @@ def local_of(tree: Truth, heads: int) -> Local | None:
     if math.inf in (before, after):
         return None
     steps = {_step(form) for form in forms}
-    periods = [_period(form) for form in forms]
-    period = None if None in periods else math.lcm(*(each for each in periods if each))
-    return Local(max(0, int(before)), max(0, int(after)), steps.pop() if len(steps) == 1 else 1, period)
+    return Local(max(0, int(before)), max(0, int(after)), steps.pop() if len(steps) == 1 else 1, period_of(tree, heads))
 
 
 @lru_cache(maxsize=512)
@@ -100,6 +98,12 @@ def _step(form: Form) -> int:
                 case Arithmetic(left=left, operator="%", right=Number(number=step)) if linear(left) in APART:
                     return step
     return 1
+
+
+def period_of(tree: Truth, heads: int) -> int | None:
+    """The least p found with which (q + p, k + p) is seen as (q, k) by every head; None where there is none."""
+    periods = [_period(form_of(at_head(tree, head))) for head in range(heads)]
+    return None if None in periods else math.lcm(*(each for each in periods if each))
 
 
 def _period(form: Form) -> int | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attncli.spec.base import Fault
-from attncli.spec.rules import attention, masks, outputs, pointer, stacks, tasks, training
+from attncli.spec.rules import attention, masks, memory, outputs, pointer, stacks, tasks, training
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
 from attncli.spec.tasks import LanguageModel
@@ -17,6 +17,7 @@ def faults(given: Sections) -> Iterator[Fault]:
     writer = task.stack if task is not None and task.kind in WRITERS else None
     if model is not None:
         yield from stacks.faults(model, writer if task is not None else "decoder")
+        yield from memory.faults(model, task, data)
         for site in sites(model):
             blind = site.name != "encoder" or not site.attention.mask.full  # a full encoder is a fault of the task
             prompt = isinstance(task, LanguageModel) and task.loss_on == "answer"

@@ -67,4 +67,4 @@ def _site(where: Where, attention: AnyAttention, name: str, model: Model, d_quer
     source = attention.stack if isinstance(attention, CrossAttention) else None
     stack, read = model.stacks[name], model.stacks.get(source or name)
     if read is not None:
-        yield Site(where, attention, name, stack, source, d_query, width(read), stack.max_length, read.max_length)
+        yield Site(where, attention, name, stack, source, d_query, width(read), stack.longest, read.longest)

@@ -255,6 +255,6 @@ def _decoding(task: Task, evaluate: Evaluate, model: Model | None) -> Iterator[F
             yield Fault(where, f"{task.kind} writes no text to decode", "leave decoding out")
         return
     stack = model.stacks.get(task.stack) if model else None
-    if stack and decoding.max_length is not None and decoding.max_length > stack.max_length:
-        rule = f"max_length {decoding.max_length} is more than '{task.stack}' can hold, {stack.max_length}"
-        yield Fault((*where, "max_length"), rule, f"write at most {stack.max_length}")
+    if stack and decoding.max_length is not None and decoding.max_length > stack.longest:
+        rule = f"max_length {decoding.max_length} is more than '{task.stack}' can hold, {stack.longest}"
+        yield Fault((*where, "max_length"), rule, f"write at most {stack.longest}")
