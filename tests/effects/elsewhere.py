@@ -123,3 +123,5 @@ _seen("training/test_forcing.py::test_the_probability_grows_along_a_line", "task
 _seen("nn/test_attention.py::test_outputs_and_weights_are_those_of_the_reference",
       *_of("positions.contents.Bank", "extent", "d_bank"))  # fmt: skip
 _seen("nn/test_feedforward.py::test_every_kind_is_that_of_the_reference", "feedforward.Swiglu.clamp")
+_seen("nn/test_segments.py::test_segments_with_a_memory_are_the_whole_text_under_a_mask",
+      "stacks.Transformer.segment_memory")  # fmt: skip
