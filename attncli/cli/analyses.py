@@ -138,8 +138,11 @@ def forced_rows(rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]") 
     ]
 
 
-def comparison(inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", other: str, device: str) -> "Comparison":
-    """`--compare RUN2[@CHECKPOINT][,float64|bfloat16|reference]`: both models read the same texts at once."""
+def comparison(
+    inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", other: str, device: str
+) -> "tuple[Comparison, list[Sample]]":
+    """`--compare RUN2[@CHECKPOINT][,float64|bfloat16|reference]`: both models read the same texts at once.
+    With it come the maps of the second."""
     from dataclasses import replace
 
     from attncli.analysis.comparing import compare
@@ -148,7 +151,7 @@ def comparison(inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", other:
     second = replace(_other(other, device, inspector.only), plan=Plan())
     first = replace(inspector, plan=Plan())
     sides = [[one.forced(row, place=place) for place, row in rows] for one in (first, second)]
-    return compare(*sides)
+    return compare(*sides), sides[1]
 
 
 def _other(named: str, device: str, only: str) -> "Inspector":

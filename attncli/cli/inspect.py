@@ -119,20 +119,24 @@ def inspect(
     taken, best = [sample for samples in each for sample in samples], [samples[0] for samples in each]
     maps = Maps(tuple(taken), about)
     found = roles(maps) if with_roles else None
-    written = [] if out is None else export(maps, out, wanted, force=force, page={"budget": page, "found": found})
+    compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
+    more: dict[str, Any] = {}
+    shown = {"budget": page, "found": found}
+    if compared is not None:
+        more["comparison"] = {"with": compare, **compared[0].json()}
+        shown |= {"beside": Maps(tuple(compared[1]), {"run": f"{compare}"}), "matches": more["comparison"]["matches"]}
+    written = [] if out is None else export(maps, out, wanted, force=force, page=shown)
     verdicts = judge(maps, claimed)
     explained = analyses.explanations(inspector, rows, best, methods) if methods else []
     if out is not None and explained:
         written.append(analyses.write_explanations(explained, out))
-    more: dict[str, Any] = {"explanations": analyses.explanations_json(explained)} if explained else {}
-    compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
-    if compared is not None:
-        more["comparison"] = {"with": compare, **compared.json()}
+    if explained:
+        more["explanations"] = analyses.explanations_json(explained)
     _tell(maps, out, written, plan, verdicts, as_json=as_json, found=found, more=more)
     if explained and not as_json:
         analyses.show_explanations(explained)
     if compared is not None and not as_json:
-        analyses.show_comparison(compared)
+        analyses.show_comparison(compared[0])
     if plan.store is not None:
         plan.store.close()
     certify(maps)

@@ -200,6 +200,8 @@ def test_maps_of_another_run_stand_beside_these() -> None:
     data = data_of(page.assemble(maps(), beside=beside))
     assert [sample["run"] for sample in data["samples"]] == ["dates", "dates-gru"]
     assert len(data["samples"][1]["attentions"]) == 1
+    wrong = Maps(maps(attention(certificate=BAD)).samples, {"run": "dates-gru"})
+    assert data_of(page.assemble(maps(), beside=wrong))["certified"] is False
 
 
 def test_equal_axes_are_stored_once() -> None:

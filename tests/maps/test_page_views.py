@@ -114,13 +114,30 @@ def test_two_samples_are_compared_and_heads_ranked(page: Page, tmp_path: Path) -
     page.call("Page.navigate", url="about:blank")
     page.open(path, "#view=compare&head=0&query=1&key=2")
     assert page.complaints() == []
-    a, b = one.whole()[0, 1, 2], two.whole()[0, 1, 2]
+    a, b = (each.whole()[0, 1, 2].astype(np.float16).astype(float) for each in (one, two))  # as the page has them
     assert text_of(page, "#panel .note").startswith(f"A {a:.3f} · B {b:.3f} · A − B {a - b:.3f}")
     page.value("new Promise((done) => setTimeout(done, 200))")
     ranked = page.value("[...document.querySelectorAll('.ranking tr')].slice(1).map((row) => row.textContent)")
     changed = np.abs(one.whole() - two.whole()).sum(-1).mean(-1) / 2
     assert [int(row[-6]) for row in ranked] == np.argsort(-changed).tolist()
     np.testing.assert_allclose([float(row[-5:]) for row in ranked], np.sort(changed)[::-1], atol=1e-3)
+
+
+def test_heads_of_two_runs_are_compared_with_those_they_are_like(page: Page, tmp_path: Path) -> None:
+    one, two = attention(heads=2, seed=1), attention(heads=2, seed=2)
+    text = {"text": "a b c"}
+    match = {"address": one.address, "head": 0, "other": 1, "divergence": 0.25, "low": 0.2, "high": 0.3}
+    path = tmp_path / "attention.html"
+    beside = Maps((Sample(text, (two,), "forced"),), {"run": "second"})
+    path.write_text(assemble(Maps((Sample(text, (one,), "forced"),), {"run": "first"}), beside=beside,
+                             matches=[match]), "utf-8")  # fmt: skip
+    page.call("Page.navigate", url="about:blank")
+    page.open(path, "#view=compare&head=0&query=1&key=2")
+    a, b = np.float16(one.whole()[0, 1, 2]), np.float16(two.whole()[1, 1, 2])  # as the page has them
+    said = f"head 0 of A is most like head 1 of B · A {a:.3f} · B {b:.3f}"
+    assert text_of(page, "#panel .note").startswith(said)
+    assert "encoder.0.attention · 010.250" in text_of(page, ".ranking")
+    assert page.complaints() == []
 
 
 def test_the_table_sorts_by_any_column_and_names_roles(page: Page, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from attncli.maps.labels import visible
 from attncli.maps.page.packing import BUDGET, payload
@@ -29,11 +30,17 @@ SCRIPTS = (
 
 
 def assemble(
-    maps: Maps, budget: int = BUDGET, *, found: Sequence[Role] | None = None, beside: Maps | None = None
+    maps: Maps,
+    budget: int = BUDGET,
+    *,
+    found: Sequence[Role] | None = None,
+    beside: Maps | None = None,
+    matches: Sequence[dict[str, Any]] = (),
 ) -> str:
     """The whole page as text, of at most `budget` bytes where overviews fit into it. `found`: roles that are known
-    already; `beside`: maps of another run on the same texts, to compare with."""
-    data = payload(maps, budget, found=found, beside=beside)
+    already; `beside`: maps of another run on the same texts, to compare with; `matches`: which heads
+    of both are alike."""
+    data = payload(maps, budget, found=found, beside=beside, matches=matches)
     style, script = _source("page.css"), _script()
     parts = {
         "policy": _policy(style, script),

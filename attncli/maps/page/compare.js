@@ -44,11 +44,12 @@ function drawCompare() {
   if (!pairing) return;
   const one = sample(), two = other(), second = sameIn(two);
   pairing.select.value = String(data.samples.indexOf(two));
-  if (!second || state.head >= second.shape[0]) {
+  const like = matchOf(one, two, attention(), state.head);
+  if (!second || like === null || like >= second.shape[0]) {
     pairing.said.textContent = "The other sample has no such head.";
     return;
   }
-  const maps = [plane(attention(), state.head), plane(second, state.head)];
+  const maps = [plane(attention(), state.head), plane(second, like)];
   const [queries, keys] = [Math.min(...maps.map((map) => map.queries)), Math.min(...maps.map((map) => map.keys))];
   const rows = Math.min(SIDE, queries), columns = Math.min(SIDE, keys);
   const [a, b] = maps.map((map) => shrink(map, 0, 0, keys, queries, columns, rows, columns < keys || rows < queries ? state.far : "largest"));
@@ -66,9 +67,18 @@ function drawCompare() {
   });
   const [x, y] = maps.map((map) => (state.query < map.queries && state.key < map.keys ? weightAt(map, state.query, state.key) : undefined));
   const unlike = unlikeTokens(one, two, second);
-  pairing.said.textContent = `A ${figure(x)} · B ${figure(y)} · A − B ${x === undefined || y === undefined ? "not on this page" : (x - y).toFixed(3)}`
+  const matched = like === state.head ? "" : `head ${state.head} of A is most like head ${like} of B · `;
+  pairing.said.textContent = `${matched}A ${figure(x)} · B ${figure(y)} · A − B ${x === undefined || y === undefined ? "not on this page" : (x - y).toFixed(3)}`
     + ` · scales 0 to ${figure(top)}, and −${figure(most)} (blue) to ${figure(most)} (orange)${unlike}`;
   rank(one, two);
+}
+
+/** The head of the other sample to compare with: where two runs were matched, the one that is most like it. */
+function matchOf(one, two, of, head) {
+  if (one.run === two.run) return head;
+  const found = data.matches.find((match) => match.address === of.address && match.head === head);
+  if (!found) return head;
+  return one.run === data.samples[0].run ? found.other : data.matches.find((match) => match.address === of.address && match.other === head)?.head ?? null;
 }
 
 /** A warning where places hold other tokens, so that their weights are no pairs. */
@@ -87,6 +97,11 @@ function rank(one, two) {
   if (pairing.ranked === name) return;
   pairing.ranked = name;
   const found = [], work = [];
+  if (one.run !== two.run && data.matches.length) {
+    const all = data.matches.map((match) => [one.attentions.findIndex((each) => each.address === match.address), match.head, match.divergence, match.other]);
+    showRanking(one, all.filter(([place]) => place >= 0), "Jensen–Shannon divergence, all texts, bits");
+    return;
+  }
   one.attentions.forEach((first, place) => {
     const second = two.attentions.find((each) => each.address === first.address);
     for (let head = 0; second && head < Math.min(first.shape[0], second.shape[0]); head++) work.push([place, first, second, head]);
@@ -98,7 +113,7 @@ function rank(one, two) {
       found.push([place, head, distance(plane(first, head), plane(second, head))]);
     }
     if (work.length) setTimeout(go);
-    else showRanking(one, found.sort((a, b) => b[2] - a[2]));
+    else showRanking(one, found.sort((a, b) => b[2] - a[2]), "½ Σ |A − B| a row");
   };
   go();
 }
@@ -114,10 +129,10 @@ function distance(a, b) {
   return rows ? sum / rows : 0;
 }
 
-function showRanking(one, found) {
+function showRanking(one, found, measure) {
   const table = make("table", "ranking");
-  table.append(tableRow("th", ["head", "½ Σ |A − B| a row"]), ...found.slice(0, 50).map(([place, head, value]) => {
-    const row = tableRow("td", ["", value.toFixed(3)]), button = make("button", "plain", `${one.attentions[place].address} · ${head}`);
+  table.append(tableRow("th", ["head", "in B", measure]), ...found.slice(0, 50).map(([place, head, value, other]) => {
+    const row = tableRow("td", ["", other === null ? "none" : other ?? head, value && value < 0.0005 ? small(value) : Number(value).toFixed(3)]), button = make("button", "plain", `${one.attentions[place].address} · ${head}`);
     button.type = "button";
     button.addEventListener("click", () => change({ attention: place, head }));
     row.firstChild.append(button);

@@ -9,7 +9,7 @@ function showSample() {
   byId("samples").value = String(state.sample);
   const one = sample(), entries = Object.entries(one.texts).filter(([, text]) => text);
   entries.push(["decoding", one.decoding + (one.log_probability === null ? "" : `, log-probability ${Number(one.log_probability).toFixed(3)}`)]);
-  pairs(byId("texts"), entries.map(([name, text]) => [name, shortened(text, 600)]));
+  pairs(byId("texts"), entries.map(([name, text]) => [name, shortened(text, 300)]));
   showProof();
 }
 

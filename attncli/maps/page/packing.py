@@ -55,16 +55,26 @@ class Encoded:
 
 
 def payload(
-    maps: Maps, budget: int = BUDGET, *, found: Sequence[Role] | None = None, beside: Maps | None = None
+    maps: Maps,
+    budget: int = BUDGET,
+    *,
+    found: Sequence[Role] | None = None,
+    beside: Maps | None = None,
+    matches: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """The description with visible labels, and the weights. `found` are roles that are known already; `beside` are the
-    maps of another run on the same texts, to compare with."""
+    maps of another run on the same texts, to compare with, and `matches` say which head of it is like which: `address`,
+    `head`, `other` (or None), `divergence` (attncli/analysis/comparing.py)."""
     runs = [maps] if beside is None else [maps, beside]
     page = describe(maps)
     page["levels"] = {"uint8": LEVELS, "int8": SIGNED_LEVELS}
-    page["faults"] = [visible(fault) for fault in page["faults"]]
+    page["faults"] = [visible(fault) for run in runs for fault in run.faults()]
+    page["certified"] = not page["faults"]
+    for name in ("row_sum_error", "output_error"):
+        page[name] = number(max(getattr(run, name) for run in runs))
     page["about"] = {visible(name): visible(value) for name, value in maps.about.items()}
     page["roles"] = list(_roles(maps, found))
+    page["matches"] = [{name: match[name] for name in ("address", "head", "other", "divergence")} for match in matches]
     page["samples"] = [sample for run in runs for sample in _samples(run, others=len(runs) > 1)]
     attentions = [attention for run in runs for _, _, attention in run.items()]
     entries = [entry for sample in page["samples"] for entry in sample["attentions"]]
