@@ -121,7 +121,7 @@ def inspect(
     found = roles(maps) if with_roles else None
     compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
     more: dict[str, Any] = {}
-    shown = {"budget": page, "found": found}
+    shown: dict[str, Any] = {"budget": page, "found": found}
     if compared is not None:
         more["comparison"] = {"with": compare, **compared[0].json()}
         shown |= {"beside": Maps(tuple(compared[1]), {"run": f"{compare}"}), "matches": more["comparison"]["matches"]}
