@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attncli.analysis.masking import scaled
+from attncli.analysis.masking import headed, scaled
 from attncli.analysis.samples import interval, row_losses, row_probabilities
 from attncli.nn.model import Model
 from attncli.streams import Batch
@@ -89,7 +89,7 @@ def importance(
     model: Model, batches: Sequence[Batch], *, seed: int = 0, progress: Progress | None = None
 ) -> Importance:
     """The importance of every head of a model over the rows of batches."""
-    heads = [(address, head) for address, one in model.attentions().items() for head in range(one.heads)]
+    heads = [(address, head) for address, one in headed(model).items() for head in range(one.heads)]
     told = _Told(progress, 2 * len(batches) * (len(heads) + 1))
     plain = torch.cat([_losses(model, batch) for batch in batches])
     masked = _masked(model, batches, heads, told) - plain.unsqueeze(1)
@@ -136,7 +136,7 @@ def _losses(model: Model, batch: Batch) -> Tensor:
 
 def _factors(model: Model, gone: Sequence[Place]) -> dict[str, Tensor]:
     device = next(model.parameters()).device
-    attentions = model.attentions()
+    attentions = headed(model)
     found = {address: torch.ones(attentions[address].heads, device=device) for address, _ in gone}
     for address, head in gone:
         found[address][head] = 0.0
@@ -162,7 +162,7 @@ def _probabilities(model: Model, batches: Sequence[Batch], gone: Sequence[Place]
 def _gradients(model: Model, batches: Sequence[Batch], heads: Sequence[Place], told: "_Told") -> Tensor:
     """(samples heads): |dL(x) / dxi_h|, of each row its own."""
     rows = []
-    attentions = model.attentions()
+    attentions = headed(model)
     for batch in batches:
         count = len(batch["labels"].values)
         device = next(model.parameters()).device

@@ -14,11 +14,20 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from attncli.nn.attention import Attention
 from attncli.nn.model import Model
+from attncli.nn.second import TwiceProjected
 from attncli.nn.view import Record
 
 Factors = Mapping[str, Tensor]
 """By address: (h), or (b h) where each row of the batch has its own."""
+
+
+def headed(model: Model) -> dict[str, Attention]:
+    """The attentions whose heads reach an output map, by address: second projections end in that of the first."""
+    found = model.attentions()
+    inner = {id(one.second) for one in found.values() if isinstance(one, TwiceProjected)}
+    return {address: one for address, one in found.items() if id(one) not in inner}
 
 
 def unseen(record: Record) -> None:
@@ -28,7 +37,7 @@ def unseen(record: Record) -> None:
 @contextmanager
 def scaled(model: Model, factors: Factors) -> Iterator[None]:
     """Within, each head's mixture is multiplied by its factor."""
-    attentions = model.attentions()
+    attentions = headed(model)
     with ExitStack() as hooks:
         for address, factor in factors.items():
             hooks.enter_context(_hooked(attentions[address].ending, factor))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from attncli.analysis.heads import Heads
-from attncli.analysis.masking import scaled
+from attncli.analysis.masking import headed, scaled
 from attncli.analysis.slicing import Origin, origins, sliced
 from attncli.analysis.smaller import without
 from attncli.data.codec import Codec
@@ -116,7 +116,7 @@ def reduced(run: Run, sizes: Sizes, old: Model, gone: Heads) -> tuple[Run, Model
 
 def masked(model: Model, gone: Heads) -> dict[str, Tensor]:
     """The factors that leave these heads out."""
-    attentions = model.attentions()
+    attentions = headed(model)
     return {
         address: torch.tensor([float(head not in heads) for head in range(attentions[address].heads)])
         for address, heads in gone.items()
@@ -145,7 +145,7 @@ def _measured(run: Run, smaller: Run, codec: Codec, old: Model, new: Model, gone
     times = _in_turn(old, new, batch)
     costs = [
         Cost(
-            sum(attention.heads for attention in model.attentions().values()),
+            sum(attention.heads for attention in headed(model).values()),
             sum(tensor.numel() for tensor in weights(model).values()),
             sum(work.visible for work in work_of(spec, codec.sizes, scene)),
             statistics.median(column),

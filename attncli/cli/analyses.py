@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from attncli.analysis.alignment import Aligning
@@ -30,6 +31,16 @@ def table_of(*columns: str) -> "Table":
     return table
 
 
+def print_table(console: "Console", table: "Table") -> None:
+    """The table, as wide as it is where nobody's terminal would cut it."""
+    from rich.measure import Measurement
+
+    if not console.is_terminal:
+        whole = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
+        console.width = max(console.width, whole)
+    console.print(table)
+
+
 def importance(
     inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, *, as_json: bool
 ) -> None:
@@ -50,7 +61,7 @@ def importance(
         print_json(told | {"faithfulness_of_keys": {"field": key_field(model), **vars(keys)}})
         return
     console = results()
-    console.print(_importance_table(found))
+    print_table(console, _importance_table(found))
     console.print(f"loss {found.loss:.4f} nats a label, of {found.samples} samples of {source.name}")
     interval = f"[{found.agreement_low:.2f}, {found.agreement_high:.2f}]"
     console.print(f"agreement of both measures: rank correlation {found.agreement:.2f} {interval}")
@@ -59,12 +70,12 @@ def importance(
 
 
 def _importance_table(found: "Importance") -> "Table":
-    table = table_of("head", "loss without it", "95 %", "|dL/dxi|", "95 %")
+    table = table_of("head", "loss without it, 95 %", "|dL/dxi|, 95 %")
     for head in found.heads:
+        lost, slope = head.masked_high - head.masked, head.gradient_high - head.gradient
         table.add_row(
-            f"{head.address}:{head.head}", f"{head.masked:+.4f}", f"[{head.masked_low:+.4f}, {head.masked_high:+.4f}]",
-            f"{head.gradient:.2e}", f"[{head.gradient_low:.1e}, {head.gradient_high:.1e}]",
-        )  # fmt: skip
+            f"{head.address}:{head.head}", f"{head.masked:+.4f} ± {lost:.4f}", f"{head.gradient:.2e} ± {slope:.1e}"
+        )
     return table
 
 
@@ -190,7 +201,7 @@ def show_comparison(found: "Comparison") -> None:
             f"{match.divergence:.4f}", f"[{match.low:.4f}, {match.high:.4f}]",
             "" if match.same_number is None else f"{match.same_number:.4f}",
         )  # fmt: skip
-    console.print(table)
+    print_table(console, table)
     for side, names in (("first", found.only_first), ("second", found.only_second)):
         if names:
             console.print(f"in the {side} alone: {', '.join(names)}")
@@ -225,7 +236,7 @@ def overview(
     for one in found:
         cells = [f"{mean:.3f} ± {high - mean:.3f}" for mean, _, high in one.statistics.values()]
         table.add_row(f"{one.address}:{one.head}", *cells)
-    console.print(table)
+    print_table(console, table)
     console.print(f"means over {found[0].samples} texts of {source.name}, ± 1.96 standard errors")
     for address, head, row, rate in rates:
         name = "mean of heads" if head is None else f"head {head}"

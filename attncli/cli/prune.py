@@ -42,6 +42,7 @@ def prune(
     if data is not None and split is not None:
         raise click.UsageError("--data and --split name different rows: give one of them")
     from attncli.analysis.heads import read_heads
+    from attncli.analysis.masking import headed
     from attncli.analysis.pruning import prune as work
     from attncli.api import load_run
     from attncli.cli.terminal import hear_warnings, log, print_json, refuse_unwritable, results
@@ -56,7 +57,7 @@ def prune(
     hear_warnings()
     folder = RunFolder(run, say=log().print)
     before = load_run(run, checkpoint=checkpoint, say=log().print)
-    there = {address: attention.heads for address, attention in before.model.attentions().items()}
+    there = {address: attention.heads for address, attention in headed(before.model).items()}
     gone = read_heads(heads, there)
     done = work(folder, gone, out, checkpoint=checkpoint, force=force)
     reports = [_scored(loaded, data, split, limit) for loaded in (before, load_run(out))]

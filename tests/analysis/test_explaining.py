@@ -116,6 +116,7 @@ def test_value_zeroing_is_the_turn_of_the_layer_without_a_value(plain: Path) -> 
     record, attention = looked.records[address][0], attention_of(looked, address)
     weights, value = looked.weights(address), record.value[0].detach()
 
+    @torch.no_grad()
     def after(value: torch.Tensor) -> torch.Tensor:
         mixed = (weights @ value).transpose(0, 1).flatten(1)
         x = entered[0][0] + attention.output(mixed)

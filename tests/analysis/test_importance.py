@@ -119,3 +119,17 @@ def test_keys_are_judged_text_by_text() -> None:
     scores = faithful_keys(model, [rows])
     assert -1 < scores.low <= scores.score <= scores.high < 1
     assert len(scores.ordered) == len(scores.random) == 7
+
+
+def test_second_projections_have_no_heads_of_their_own() -> None:
+    """Their mixtures end in the output map of the first, whose heads are the ones to mask."""
+    text = tiny(
+        "{d_model: 12, max_length: 32, decoder: {layers: 1, attention: {heads: 3, d_head: 4, "
+        "mask: causal & (window(before=2) | first(1)), second_projections: q < 1}}}",
+        "language_model",
+    )
+    model = build(text, dtype=torch.float32)
+    assert [address for address in model.attentions() if address.endswith(".second")]
+    found = importance(model, [text_batch(6)])
+    assert {head.address for head in found.heads} == {"decoder.0.attention"}
+    assert all(head.gradient > 0 for head in found.heads)

@@ -136,3 +136,12 @@ def test_the_key_is_read() -> None:
     assert watched is not None
     assert watched.every == 5
     assert run_of().train.watch is None
+
+
+def test_a_model_without_attention_has_no_head_to_watch() -> None:
+    from attncli.errors import SpecError
+    from attncli.spec.load import load_text
+
+    text = "name: a\ntask: tagging\nmodel: {encoder: {kind: recurrent}}\ntrain: {watch: {every: 5}}\n"
+    with pytest.raises(SpecError, match="watch: this model has no attention, so there is no head to watch"):
+        load_text(text)

@@ -6,7 +6,7 @@ from attncli.spec.base import Fault
 from attncli.spec.rules import attention, masks, memory, outputs, pointer, stacks, tasks, training
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
-from attncli.spec.tasks import LanguageModel
+from attncli.spec.tasks import AttentionPooling, LanguageModel
 
 __all__ = ["Sections", "Where", "faults", "notes", "sites"]
 
@@ -39,4 +39,6 @@ def faults(given: Sections) -> Iterator[Fault]:
     if task is not None and evaluate is not None:
         yield from tasks.on_evaluation(task, evaluate, train, model)
     if train is not None:
-        yield from training.faults(train, data, evaluate)
+        pools = isinstance(getattr(task, "pooling", None), AttentionPooling)
+        attends = model is None or task is None or pools or any(True for _ in sites(model))
+        yield from training.faults(train, data, evaluate, attends=attends)

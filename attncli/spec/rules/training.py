@@ -7,8 +7,10 @@ from attncli.spec.data import Data, Generated
 from attncli.spec.training import Evaluate, Train
 
 
-def faults(train: Train, data: Data | None, evaluate: Evaluate | None) -> Iterator[Fault]:
-    """Every rule between the training and its neighbours."""
+def faults(train: Train, data: Data | None, evaluate: Evaluate | None, *, attends: bool) -> Iterator[Fault]:
+    """Every rule between the training and its neighbours; `attends`: the model has a head, as far as is known."""
+    if train.watch is not None and not attends:
+        yield Fault(("train", "watch"), "this model has no attention, so there is no head to watch", "leave it out")
     if train.early_stopping is not None and data is not None and not isinstance(data, Generated) and data.valid is None:
         yield Fault(("train", "early_stopping"), "it needs validation data", "write data.valid, or leave it out")
     kept = train.checkpoints.keep_last
