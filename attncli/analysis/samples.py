@@ -105,8 +105,8 @@ def row_probabilities(model: Model, batch: Batch) -> Tensor:
 
 
 def interval(values: Sequence[float] | Tensor) -> tuple[float, float, float]:
-    """The mean, and 1.96 standard errors below and above it."""
+    """The mean, and 1.96 standard errors below and above it; NaN where one sample tells no error."""
     numbers = torch.as_tensor(values, dtype=torch.float64)
     mean = float(numbers.mean())
-    half = 1.96 * float(numbers.std()) / len(numbers) ** 0.5 if len(numbers) > 1 else 0.0
+    half = 1.96 * float(numbers.std()) / len(numbers) ** 0.5 if len(numbers) > 1 else float("nan")
     return mean, mean - half, mean + half

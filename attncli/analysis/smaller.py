@@ -46,7 +46,8 @@ def without(run: Run, gone: Heads) -> tuple[Run, dict[str, Kept]]:
     kept: dict[str, Kept] = {}
     for address, heads in gone.items():
         if address not in sites:
-            faults.append(f"{address}: the width of a pooling head is that of the states over their number")
+            why = "the width of a pooling head is that of the states over their number: the others would be wider"
+            faults.append(f"{address}: {why}")
             continue
         part = sites[address].part
         stay = tuple(head for head in range(part.heads) if head not in heads)

@@ -31,6 +31,15 @@ def table_of(*columns: str) -> "Table":
     return table
 
 
+def _half(width: float, form: str) -> str:
+    """Half an interval, where there is one: of one sample there is none."""
+    return f" ± {width:{form}}" if width == width else ""
+
+
+def _ends(low: float, high: float) -> str:
+    return f"[{low:.4f}, {high:.4f}]" if low == low else "one text"
+
+
 def print_table(console: "Console", table: "Table") -> None:
     """The table, as wide as it is where nobody's terminal would cut it."""
     from rich.measure import Measurement
@@ -74,7 +83,9 @@ def _importance_table(found: "Importance") -> "Table":
     for head in found.heads:
         lost, slope = head.masked_high - head.masked, head.gradient_high - head.gradient
         table.add_row(
-            f"{head.address}:{head.head}", f"{head.masked:+.4f} ± {lost:.4f}", f"{head.gradient:.2e} ± {slope:.1e}"
+            f"{head.address}:{head.head}",
+            f"{head.masked:+.4f}" + _half(lost, ".4f"),
+            f"{head.gradient:.2e}" + _half(slope, ".1e"),
         )
     return table
 
@@ -198,7 +209,7 @@ def show_comparison(found: "Comparison") -> None:
     for match in found.matches:
         table.add_row(
             f"{match.address}:{match.head}", "none" if match.other is None else f":{match.other}",
-            f"{match.divergence:.4f}", f"[{match.low:.4f}, {match.high:.4f}]",
+            f"{match.divergence:.4f}", _ends(match.low, match.high),
             "" if match.same_number is None else f"{match.same_number:.4f}",
         )  # fmt: skip
     print_table(console, table)
@@ -234,7 +245,7 @@ def overview(
         return
     console, table = results(), table_of("head", *STATISTICS)
     for one in found:
-        cells = [f"{mean:.3f} ± {high - mean:.3f}" for mean, _, high in one.statistics.values()]
+        cells = [f"{mean:.3f}" + _half(high - mean, ".3f") for mean, _, high in one.statistics.values()]
         table.add_row(f"{one.address}:{one.head}", *cells)
     print_table(console, table)
     console.print(f"means over {found[0].samples} texts of {source.name}, ± 1.96 standard errors")

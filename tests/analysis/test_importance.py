@@ -10,7 +10,7 @@ from torch import Tensor
 from attncli.analysis.importance import faithfulness, importance
 from attncli.analysis.keys import faithful_keys, received, without_keys
 from attncli.analysis.masking import scaled, unseen
-from attncli.analysis.samples import row_losses
+from attncli.analysis.samples import interval, row_losses
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
 from attncli.streams import Batch, stream
@@ -133,3 +133,10 @@ def test_second_projections_have_no_heads_of_their_own() -> None:
     found = importance(model, [text_batch(6)])
     assert {head.address for head in found.heads} == {"decoder.0.attention"}
     assert all(head.gradient > 0 for head in found.heads)
+
+
+def test_one_sample_has_no_interval() -> None:
+    mean, low, high = interval([0.5])
+    assert (mean, low == low, high == high) == (0.5, False, False)
+    mean, low, high = interval([0.0, 1.0, 2.0])
+    assert (low, high) == pytest.approx((1 - 1.96 / 3**0.5, 1 + 1.96 / 3**0.5))
