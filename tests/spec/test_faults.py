@@ -150,7 +150,7 @@ def test_the_help_of_every_fault_is_enough():
          "the keys here are language, name, seed, task, model, tokenizer, data, train, evaluate or extends"),
         (of_rest("train: {▸zebra: 4}"), "train: there is no key 'zebra' here",
          "the keys here are duration, batch, learning_rate, clip, optimizer, schedule, ema, precision, compile, "
-         "checkpoints or early_stopping"),
+         "checkpoints, early_stopping or watch"),
         (of_rest("tokenizer: {▸knd: words, vocabulary: 300}"), "tokenizer: there is no key 'knd' here",
          "did you mean 'kind'?"),
         ("▸nme: x\ntask: tagging\nmodel: {encoder: {}}\n", "there is no key 'nme' here", "did you mean 'name'?"),
