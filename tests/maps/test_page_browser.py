@@ -12,6 +12,7 @@ from tests.maps.made import attention
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT)
 
+VIEWS = ("heat", "lines", "pairs", "steps", "compare", "table", "text")
 HOSTILE = ("</script><script>window.hit=1</script>", "<img src=x onerror=window.hit=1>", "\u202eevil", "a\x00b", "👩",
            "你好", "x" * 10_000, "", "&lt;", "שלום")  # fmt: skip
 
@@ -52,7 +53,7 @@ def says(one: AttentionMap, head: int, query: int, key: int) -> str:
 
 def test_it_opens_without_a_complaint_and_asks_for_nothing_but_itself(page: Page, tmp_path: Path) -> None:
     path = open_page(page, tmp_path, Sample({"source": "a b"}, (attention(), cross()), "greedy"))
-    for view in ("lines", "text", "heat"):
+    for view in VIEWS:
         page.value(f"document.getElementById('tab-{view}').click()")
     assert page.complaints() == []
     assert [address.partition("#")[0] for address in page.asked()] == [path.as_uri()]
@@ -108,7 +109,7 @@ def test_heads_are_sorted_by_a_statistic(page: Page, tmp_path: Path) -> None:
 
 def test_hostile_tokens_are_shown_and_run_nothing(page: Page, tmp_path: Path) -> None:
     one = attention(HOSTILE, HOSTILE, heads=1)
-    for view in ("heat", "lines", "text"):
+    for view in VIEWS:
         open_page(
             page, tmp_path, Sample({"text": HOSTILE[0]}, (one,), "forced"), fragment=f"#view={view}&query=2&key=3"
         )
@@ -165,7 +166,7 @@ def test_the_theme_can_be_changed_and_text_keeps_its_contrast(page: Page, tmp_pa
 def test_the_text_size_of_a_phone_has_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
     page.call("Emulation.setDeviceMetricsOverride", width=390, height=800, deviceScaleFactor=2, mobile=True)
     try:
-        for view in ("heat", "lines", "text"):
+        for view in VIEWS:
             open_page(page, tmp_path, Sample({"source": "a b"}, (attention(HOSTILE, HOSTILE), cross()), "greedy"),
                       fragment=f"#view={view}&attention=0")  # fmt: skip
             assert page.value("document.documentElement.scrollWidth <= innerWidth"), view
