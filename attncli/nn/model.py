@@ -12,6 +12,7 @@ from attncli.nn.clipping import clip_maps
 from attncli.nn.experts import Experts, Router
 from attncli.nn.initial import Undrawn, initialise
 from attncli.nn.layers import States
+from attncli.nn.lora import adapt
 from attncli.nn.outputs import Losses, TokenHead
 from attncli.nn.pointer import PointerHead
 from attncli.nn.positions import Pope
@@ -172,6 +173,8 @@ def build_model(run: Run, sizes: Sizes, device: str | torch.device = "cpu") -> M
     if torch.device(device).type != "meta":
         depths = {name: _depth(stack) for name, stack in run.model.stacks.items()}
         initialise(model, run.model.init, depths=depths)
+    if run.train.lora is not None:
+        adapt(iter(model.stacks.items()), run.train.lora)
     return model
 
 

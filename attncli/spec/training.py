@@ -21,6 +21,7 @@ from attncli.spec.base import (
     Text,
     Time,
 )
+from attncli.spec.tuning import Lora, Start
 
 Beta = Annotated[float, Field(ge=0, lt=1, strict=True)]
 NotNegative = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
@@ -208,6 +209,10 @@ class Train(Spec):
     """Decay of a running mean of the weights, which is then what is evaluated and predicted with."""
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """`auto` is bf16 on a GPU that has it, else float32."""
+    start: Annotated[Start | None, Absent] = None
+    """The run to start from; weights are drawn where it is not written."""
+    lora: Annotated[Lora | None, Absent] = None
+    """Adapters learn in place of the weights of `start`."""
     compile: Bool = False
     """Training steps run through torch.compile: faster where small operations weigh, once the compiler has run."""
     checkpoints: Checkpoints = Checkpoints()
@@ -219,6 +224,9 @@ class Train(Spec):
             yield Fault(("duration",), "a run is not a share of itself", "write steps, '3 epochs' or '10 minutes'")
         elif self.duration.amount == 0:
             yield Fault(("duration",), "a run of no length trains nothing", "write 1 step or more")
+        if self.lora is not None and self.start is None:
+            rule = "adapters change weights that have learned, and without start these are drawn"
+            yield Fault(("lora",), rule, "write start: {from: FOLDER}, or leave lora out")
         if isinstance(self.schedule, StepDecay):
             yield from self._faults_of_steps(self.schedule)
         elif not isinstance(self.schedule, OneCycle):

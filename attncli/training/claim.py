@@ -16,7 +16,8 @@ SEAL = "resolved.yaml"
 """Written after all that precedes step 1, so a folder that has it is a run."""
 
 SPEC, ENVIRONMENT, PLAN, PICTURE, LOCK = "spec.yaml", "environment.json", "plan.json", "loss.png", ".lock"
-_OWN = (SPEC, SEAL, ENVIRONMENT, PLAN, PICTURE, METRICS, TIMINGS, HEADS, LAST, BEST, "labels.json")
+START = "start.json"
+_OWN = (SPEC, START, SEAL, ENVIRONMENT, PLAN, PICTURE, METRICS, TIMINGS, HEADS, LAST, BEST, "labels.json")
 _OWN_FOLDERS = (CHECKPOINTS, EVENTS)
 
 

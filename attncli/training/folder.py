@@ -13,6 +13,7 @@ import torch
 
 from attncli.data.codec import Codec
 from attncli.errors import RunError
+from attncli.nn.lora import merge
 from attncli.nn.model import Model, build_model
 from attncli.spec.load import load_spec
 from attncli.spec.run import Run
@@ -66,7 +67,7 @@ class RunFolder:
     def model(self, checkpoint: Which = "best", device: str | torch.device = "cpu") -> Model:
         """The model with the weights of a checkpoint, or with their mean over the last ones (`average`); in eval mode.
 
-        With train.ema these are the running means, which is what validation scored.
+        Adapters of train.lora are merged. With train.ema these are the running means, which is what validation scored.
         """
         run = self.run()
         if checkpoint == "average":
@@ -78,6 +79,7 @@ class RunFolder:
         with torch.random.fork_rng():  # the first weights are drawn and overwritten; the caller's numbers stay
             model = build_model(run, Codec.load(run, self.path).sizes, device)
         load_weights(model, tensors, place=place)
+        merge(model)
         return model.eval()
 
     def _last(self) -> Checkpoint:

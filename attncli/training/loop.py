@@ -27,6 +27,7 @@ from attncli.training.records import compare_record, compare_spec, plan_of, writ
 from attncli.training.reports import Reporter
 from attncli.training.session import Reason, Session
 from attncli.training.signals import Signals
+from attncli.training.starting import begin, codec_from, frozen
 from attncli.training.steps import Stepper
 from attncli.training.validation import Scores, Validation
 
@@ -87,7 +88,7 @@ def train(
             if settings.resume:
                 display.note(f"{folder}: there is no run to resume; starting at step 0")
             codec = _prepared(run, splits, folder, display)
-        session, validation = _assembled(run, codec, splits, folder, device, settings, evaluate)
+        session, validation = _assembled(run, codec, splits, folder, device, settings, evaluate, display.note)
         _compare(session, folder, continuing, _surroundings(device, splits), display)
         if not continuing:
             write_spec(folder, loaded, source)
@@ -95,7 +96,8 @@ def train(
 
 
 def _prepared(run: Run, splits: Splits, folder: Path, display: Display) -> Codec:
-    codec = Codec.train(run, splits)
+    start = run.train.start
+    codec = Codec.train(run, splits) if start is None else codec_from(start, run, splits)
     codec.save(folder)
     for field, vocabulary in codec.vocabularies.items():
         display.detail(f"{field}: {vocabulary.size} ids")
@@ -126,9 +128,13 @@ def _assembled(
     device: torch.device,
     settings: Settings,
     evaluate: Evaluate | None,
+    say: Callable[[str], None],
 ) -> tuple[Session, Validation | None]:
     seed_random(run.seed, "weights")
     model = build_model(run, codec.sizes, device)
+    if run.train.start is not None and newest_sound(folder / CHECKPOINTS, lambda damage: None) is None:
+        begin(run.train.start, model, folder, say)
+    frozen(run, model, folder, say)
     stepper = Stepper(model, run.train, device)
     keeper = Keeper(folder, run.train.checkpoints)
     train, valid = (None if rows is None else _batches(run, rows, codec) for rows in (splits.train, splits.valid))

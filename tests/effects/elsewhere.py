@@ -125,3 +125,8 @@ _seen("nn/test_attention.py::test_outputs_and_weights_are_those_of_the_reference
 _seen("nn/test_feedforward.py::test_every_kind_is_that_of_the_reference", "feedforward.Swiglu.clamp")
 _seen("nn/test_segments.py::test_segments_with_a_memory_are_the_whole_text_under_a_mask",
       "stacks.Transformer.segment_memory")  # fmt: skip
+_seen("training/test_starting.py::test_it_starts_with_the_weights_and_the_ids_of_the_run",
+      "training.Train.start", *_of("tuning.Start", "from"))  # fmt: skip
+_seen("training/test_starting.py::test_adapters_and_a_new_head_learn_and_a_resumed_run_needs_the_first_no_more",
+      "training.Train.lora", *_of("tuning.Lora", "rank", "alpha", "targets"))  # fmt: skip
+_seen("training/test_starting.py::test_a_merged_model_gives_what_the_adapted_one_does", "tuning.Lora.dropout")

@@ -4,9 +4,10 @@ import os.path
 from math import sqrt
 
 from attncli.spec.expand.attention import scored
-from attncli.spec.expand.work import Work, count, default, filled, kind, union, word
+from attncli.spec.expand.work import Work, count, default, filled, kind, number, union, word
 from attncli.spec.nodes import Broken, Mapping, Node, Scalar, Sequence, derived
 from attncli.spec.tasks import METRICS, REWRITING, AttentionPooling
+from attncli.spec.tuning import Lora
 
 
 def task(work: Work, node: Mapping, stacks: list[str], width: int | None) -> Mapping:
@@ -71,6 +72,10 @@ def train(work: Work, node: Mapping, width: int | None, average: int | None) -> 
             says = f"learning_rate: {name} has no learning rate of its own"
             work.fault(node.get("optimizer") or node, says, "write train.learning_rate")
         node = node.plus("learning_rate", Broken(node.place))
+    if isinstance(start := node.get("start"), Mapping):
+        node = node.plus("start", start.plus("from", _absolute(work, start.get("from"))))
+    if isinstance(lora := node.get("lora"), Mapping):
+        node = node.plus("lora", filled(lora, "alpha", number(lora, "rank", Lora), "rank"))
     checkpoints = node.get("checkpoints")
     if average is not None and average > 2 and (checkpoints is None or isinstance(checkpoints, Mapping)):
         kept = checkpoints or derived({}, "default", node)

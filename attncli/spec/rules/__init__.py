@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from attncli.spec.base import Fault
-from attncli.spec.rules import attention, masks, memory, outputs, pointer, stacks, tasks, training
+from attncli.spec.rules import attention, masks, memory, outputs, pointer, stacks, tasks, training, tuning
 from attncli.spec.rules.notes import notes
 from attncli.spec.rules.sections import WRITERS, Sections, Where, sites
 from attncli.spec.tasks import AttentionPooling, LanguageModel
@@ -42,3 +42,5 @@ def faults(given: Sections) -> Iterator[Fault]:
         pools = isinstance(getattr(task, "pooling", None), AttentionPooling)
         attends = model is None or task is None or pools or any(True for _ in sites(model))
         yield from training.faults(train, data, evaluate, attends=attends)
+        if model is not None:
+            yield from tuning.faults(train, model)
