@@ -91,6 +91,11 @@ def full(folder: Path, layers: int, tokens: int) -> None:
     maps = maps_of(layers, 12, tokens)
     row = Row("page, full", f"{layers} layers x 12 heads x {tokens} tokens: seconds to make it", "s")
     weights = layers * 12 * tokens * tokens
+    began = time.perf_counter()
+    assert all(one.summary for _, _, one in maps.items())
+    row.notes.append(
+        f"attncli: statistics of all heads, which BertViz has none of, apart: {time.perf_counter() - began:.1f} s"
+    )
     seconds, size = made(maps, folder / "full.html")
     row.values["attncli"] = seconds
     row.notes.append(f"attncli: {size / weights:.3f} bytes a weight (at most {BYTES})")
