@@ -210,9 +210,11 @@ class Train(Spec):
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     """`auto` is bf16 on a GPU that has it, else float32."""
     start: Annotated[Start | None, Absent] = None
-    """The run to start from; weights are drawn where it is not written."""
+    """The run to start from, `{from: FOLDER}`: its vocabularies, and of its best weights those of a name and shape that
+    this model has."""
     lora: Annotated[Lora | None, Absent] = None
-    """Adapters learn in place of the weights of `start`."""
+    """Adapters learn in place of the weights of `start`: y = W x + b + alpha / rank B A x, B being 0 at the start.
+    Hu et al. 2021, arXiv:2106.09685, section 4.1."""
     compile: Bool = False
     """Training steps run through torch.compile: faster where small operations weigh, once the compiler has run."""
     checkpoints: Checkpoints = Checkpoints()
