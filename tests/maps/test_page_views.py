@@ -80,6 +80,10 @@ def test_the_page_inflates_what_python_deflates(page: Page, tmp_path: Path, spre
     """Stored, fixed and dynamic blocks: near-random, ordinary and near-empty arrays."""
     words = [f"w{i}" for i in range(90)]
     one = attention(words, words, heads=1, sharp=spread, causal=spread > 5)
+    if spread > 5:  # long runs of zeros
+        words = [f"w{i}" for i in range(400)]
+        one = attention(words, words, heads=1)
+        one.whole()[0] = np.eye(400, k=7, dtype=np.float32) + np.eye(400, k=7 - 400, dtype=np.float32)
     show(page, tmp_path, maps(one), "#view=pairs")
     found = text_of(page, ".alignment").split()
     assert found == [f"{q}-{k}" for q, k in enumerate(one.whole()[0].astype(np.float16).argmax(-1))]
