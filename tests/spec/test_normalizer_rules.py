@@ -2,6 +2,7 @@
 
 import pytest
 
+from attncli.spec.load import load_text
 from tests.spec.reports import refused, unmarked, whole
 
 HELP = "write softmax, or another one that weighs each query alone"
@@ -60,3 +61,18 @@ def test_far_keys_would_have_the_largest_signed_weights(position):
 def test_what_a_normalizer_cannot_take_is_refused_at_its_key(written, says):
     text = f"name: x\ntask: tagging\nmodel: {{encoder: {{layers: 1, attention: {{normalizer: {written}}}}}}}\n"
     assert f": {says}: " in refused(text)
+
+
+@pytest.mark.parametrize("normalizer", ["sum", "{kind: pointwise, activation: relu_squared}"])
+@pytest.mark.parametrize("position", ["none", "rotary", "alibi", "t5"])
+def test_what_is_never_above_zero_needs_another_cut(normalizer, position):
+    text = (
+        "name: x\ntask: language_model\nmodel:\n  decoder:\n    layers: 1\n    attention: "
+        f"{{score: distance, position: {position}, normalizer: ▸{normalizer}}}\n"
+    )
+    if position == "t5":  # a learned bias may lift them
+        assert load_text(unmarked(text)).run
+        return
+    cut = "relu" if normalizer == "sum" else "relu_squared"
+    rule = f"normalizer: 'distance' is never above 0, and {cut} makes 0 of all that is below: no score would count"
+    assert refused(unmarked(text)) == whole(text, (rule, "write softmax, or activation: softplus"))

@@ -7,7 +7,7 @@ from attncli.spec.fixed import Projection
 from attncli.spec.masks.predicates import Causal, Neighbourhood, Prefix, Same
 from attncli.spec.masks.rules import mask_faults
 from attncli.spec.normalizers import Queries
-from attncli.spec.positions import NoPosition
+from attncli.spec.positions import Alibi, Forgetting, Kerple, NoPosition, Rotary, Xpos
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules import kernels, positions, second, sequential, steps
 from attncli.spec.rules.sections import Site
@@ -113,7 +113,16 @@ def _score(site: Site) -> Iterator[Fault]:
         yield Fault((*site.where, "score", "max_length"), rule, help)
 
 
+NOTHING_ADDED = (NoPosition, Rotary, Xpos, Alibi, Kerple, Forgetting)
+"""Positions that turn, or that lower a logit and never raise it."""
+
+
 def _normalizer(site: Site, *, writes: bool) -> Iterator[Fault]:
+    a, cut = site.attention, getattr(site.attention.normalizer, "activation", "")
+    lowers = isinstance(a.score, Distance) and isinstance(a.position, NOTHING_ADDED)
+    if lowers and cut in ("relu", "relu_squared") and a.talking_heads in ("none", "after"):
+        rule = f"'distance' is never above 0, and {cut} makes 0 of all that is below: no score would count"
+        yield Fault((*site.where, "normalizer"), rule, "write softmax, or activation: softplus")
     if not isinstance(site.attention.normalizer, Queries):
         return
     where, help = (*site.where, "normalizer"), "write softmax, or another one that weighs each query alone"
