@@ -130,3 +130,9 @@ _seen("training/test_starting.py::test_it_starts_with_the_weights_and_the_ids_of
 _seen("training/test_starting.py::test_adapters_and_a_new_head_learn_and_a_resumed_run_needs_the_first_no_more",
       "training.Train.lora", *_of("tuning.Lora", "rank", "alpha", "targets"))  # fmt: skip
 _seen("training/test_starting.py::test_a_merged_model_gives_what_the_adapted_one_does", "tuning.Lora.dropout")
+_seen("nn/test_clipping.py::test_every_attention_of_a_model_is_clipped_after_a_step", "attention.MultiHead.qk_clip")
+_seen("training/test_film.py::test_planted_heads_are_named_after_some_looks",
+      "training.Train.watch", "training.Watch.every")  # fmt: skip
+_seen("training/test_steps.py::test_a_compiled_step_has_the_same_gradient", "training.Train.compile")
+_seen("training/test_memory.py::test_losses_by_segment_are_those_of_whole_texts_under_the_mask",
+      "model.Model.segment_memory")  # fmt: skip

@@ -58,6 +58,7 @@ VALUES: dict[str, Any] = {
     "long": [2.0, 3.0, 4.0], "max_length": 32, "groups": 2, "active_groups": 1, "buckets_": 8, "start": 0.3,
     "offset": -1.0, "clamp": 2.0, "slope": 1.5, "up_offset": 1.0, "capacity": 1.5, "weight": 0.02, "rate": 0.002,
     "loss": 0.5, "low": 1.0, "high": 4.0, "beta_fast": 16.0, "beta_slow": 2.0, "scale_base": 64.0, "bands": 3,
+    "extent": 6, "d_bank": 3,
 }  # fmt: skip
 """A value that fits a model of width 12 with heads of width 6, where the shape alone does not say."""
 

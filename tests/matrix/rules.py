@@ -82,6 +82,10 @@ RULES: dict[str, tuple[str, str]] = {
     ),
     "deepnorm": (r"deepnorm is norm\(alpha x \+ f\)", "Wang et al. 2022 define it for post-norm"),
     "one-norm": (r"side by side are branches", "branches side by side read one normed input (Wang 2021)"),
+    "one-text-on": (
+        r"reads no text that goes on in the next batch",
+        "a memory of the last segment is of the same text, which goes on (Dai 2019)",
+    ),
     "first-token": (r"has seen the first token only", "a pooled causal state must have seen the text"),
 }
 """Name, the words by which a refusal is known, the reason."""
