@@ -171,10 +171,9 @@ class Decoder(nn.Module):
         shared: dict[object, object] = {}
         drawn: dict[object, Tensor] = {}
         made: list[_Made] = []
-        loop, words, cells = Loop(), x.unbind(1), None
-        if len(words) > 1 and self.combine is None and loops(self.rnn, self.cell):
-            cells = Cells(loop, weights_of(self.rnn, 0), x)
-        for place, word in enumerate(words):
+        loop = Loop()
+        cells = self._cells(loop, x)
+        for place, word in enumerate(x.unbind(1)):
             view = None
             if read is not None:
                 one = _one_place(tokens, place)
@@ -200,12 +199,8 @@ class Decoder(nn.Module):
             found = self._attend(asks, projected, view, last.trail)
         fed = found.context if found.context is not None else last.context
         fed = None if self.feeding == "none" else last.readout if self.feeding == "readout" else fed
-        if cells is not None:
-            after = cells.step(place, fed, tuple(part[0] for part in last.hidden))
-            entered, output, hidden = x, after[0], tuple(part.unsqueeze(0) for part in after)
-        else:
-            entered = self._feed(x, fed)
-            output, hidden = self._cell(entered, last.hidden)
+        entered = self._feed(x, fed) if cells is None else x
+        output, hidden = self._cell(place, entered, fed, last.hidden, cells)
         state = torch.cat((output, hidden[1][-1]), 1) if self.query == "state_and_cell" else output
         if not self.asks_first and view is not None and projected is not None:
             found = self._attend(state, projected, view, last.trail)
@@ -245,9 +240,20 @@ class Decoder(nn.Module):
         states, words = (torch.stack(part, 1) for part in zip(*((each.read, each.word) for each in made), strict=True))
         return self._read_out(torch.stack(contexts, 1) if contexts else None, states, words, F.linear)
 
-    def _cell(self, x: Tensor, hidden: Hidden) -> tuple[Tensor, Hidden]:
-        """One step of every layer."""
-        return one_step(self.rnn, self.cell, x, hidden, dropout=self.rnn.dropout if self.training else 0.0)
+    def _cells(self, loop: Loop, x: Tensor) -> Cells | None:
+        """What the cells make of the tokens of all steps (b n d), where that waits for no step."""
+        if x.shape[1] > 1 and self.combine is None and loops(self.rnn, self.cell):
+            return Cells(loop, weights_of(self.rnn, 0), x)
+        return None
+
+    def _cell(
+        self, place: int, x: Tensor, fed: Tensor | None, hidden: Hidden, cells: Cells | None
+    ) -> tuple[Tensor, Hidden]:
+        """One step of every layer; `cells` join what is fed to x themselves."""
+        if cells is None:
+            return one_step(self.rnn, self.cell, x, hidden, dropout=self.rnn.dropout if self.training else 0.0)
+        after = cells.step(place, fed, tuple(part[0] for part in hidden))
+        return after[0], tuple(part.unsqueeze(0) for part in after)
 
     def _attend(self, asks: Tensor, projected: Projected, view: View, trail: Trail) -> "_Found":
         """Contexts of one step (b d) or of all at once (b n d), with the weights (b n k) where somebody reads them."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.autograd.graph import Node
 
 from attncli.nn.model import Model
+from attncli.nn.outputs import Losses
 from attncli.profiling.spans import Outcome, spanned
 
 OUTSIDE = ""
@@ -137,6 +138,8 @@ class _Recorder:
 def _tensors(made: Any) -> Iterator[Tensor]:
     if isinstance(made, Tensor):
         yield made
+    elif isinstance(made, Losses):
+        yield made.loss
     elif isinstance(made, (tuple, list)):
         for each in made:
             yield from _tensors(each)

@@ -311,7 +311,7 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
     stack = run.model.stacks[task.stack]
     width = stack.d_readout if isinstance(stack, Recurrent) else stack.d_model
     tokens = scene.batch * (1 if scene.phase == "decode" else scene.lengths[task.stack])
-    for other in run.beside:
+    for other in run.beside if scene.phase == "train" else ():  # their logits are of the loss alone
         yield from _class_head(other, width, 2, scene, other.kind)
     match task:
         case tasks.Classification() | tasks.SentencePair():

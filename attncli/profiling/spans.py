@@ -59,12 +59,13 @@ def _doors(model: Model) -> Iterator[tuple[nn.Module, str, str]]:
             case Branch():
                 yield from ((module, method, address) for method in ("enter", "join", "close"))
             case Decoder():
-                yield module, "_cell", f"{name}.rnn"  # steps run one by one do not call the cell's own forward
+                # steps run one by one do not call the cell's own forward
+                yield from ((module, method, f"{name}.rnn") for method in ("_cells", "_cell"))
             case Layer() | nn.ModuleList() | nn.Identity() | Model():
                 pass
-            case _ if name.count(".") == 1 and not name.startswith("head."):
+            case _ if name.count(".") == 1 and not name.startswith(("head.", "others.")):
                 yield module, "forward", address
             case _ if name.endswith(".body"):
                 yield module, "forward", address
-    head = model.head
-    yield from ((head, method, "head") for method in ("forward", "logits", "losses") if hasattr(head, method))
+    for address, head in (("head", model.head), *model.others.items()):
+        yield from ((head, method, address) for method in ("forward", "logits", "losses") if hasattr(head, method))

@@ -38,6 +38,7 @@ TRANSFORMERS = {
     "language_model": one_stack("language_model", "decoder"),
     "masked": one_stack("{kind: masked_language_model, output: {transform: {}}}"),
     "tagging": one_stack("{kind: tagging, tags: 5}"),
+    "two_tasks": one_stack("[masked_language_model, sentence_pair]"),
     "orders": transformer().replace(
         "decoder: {layers: 1",
         "decoder: {layers: 2, order: [feedforward, [attention, cross_attention], {feedforward: {kind: relu}}]",

@@ -38,7 +38,7 @@ def test_a_stopwatch_gives_every_moment_to_one_address():
     assert sum(watch.seconds.values()) == pytest.approx(whole, abs=0.005)
 
 
-@pytest.mark.parametrize("name", ["plain", "bahdanau", "article", "attention", "masked"])
+@pytest.mark.parametrize("name", ["plain", "bahdanau", "article", "attention", "masked", "two_tasks"])
 def test_parts_of_a_step_with_its_backward_pass(name):
     model, batch = ready(specs.ALL[name])
     wholes = []

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from attncli.nn.attention import Attention
 from attncli.nn.model import build_model, token_fields
 from attncli.profiling.count import address_of, parts_of, total
 from attncli.spec.load import load_text
@@ -43,9 +44,14 @@ def test_a_table_of_the_stack_is_counted_in_its_first_layer():
 
 
 def test_addresses_of_every_attention_are_parts():
+    """Second projections belong to the attention whose rows they serve."""
     for text in specs.ALL.values():
         model = built(text)
-        assert set(model.attentions()) <= {part.address for part in parts_of(model)}
+        parts = {part.address for part in parts_of(model)}
+        assert {address.removesuffix(".second") for address in model.attentions()} <= parts
+        for name, module in model.named_modules():
+            if isinstance(module, Attention):
+                assert module.address in (address_of(name), f"{address_of(name)}.second")
 
 
 @pytest.mark.parametrize(
