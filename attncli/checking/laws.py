@@ -208,11 +208,17 @@ def _restored(subject: Subject) -> Iterator[Measure]:
 
 @torch.no_grad()
 def _mixed(subject: Subject) -> Iterator[Measure]:
-    """The output of each attention against weights made anew by the reference kernel, empty rows included."""
+    """The output of each attention against weights made anew by the reference kernel, empty rows included.
+
+    A tap may turn to another kernel than the one that serves, so what is given without it must be the same.
+    """
     records: list[Record] = []
-    logits = subject.model(subject.batch(), tap=records.append)
+    batch = subject.batch()
+    logits, served = subject.model(batch, tap=records.append), subject.model(batch)
     if not bool(logits.isfinite().all()):
         yield Measure(math.inf, "an output is not finite")
+    read = batch["labels"].real if subject.places else ...
+    yield Measure(apart(served[read], logits[read]), "without a tap a kernel is not the reference")
     for record in records:
         attention = record.attention
         assert isinstance(attention, Attention)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from importlib import import_module
 
 import pytest
 import torch
@@ -105,7 +106,7 @@ def keeps_a_secret(patch: pytest.MonkeyPatch) -> None:
 def mixes_wrongly(patch: pytest.MonkeyPatch) -> None:
     from attncli.nn.kernels import fused
 
-    real = fused.attend
+    real = fused.attend  # a tap has `told` in its place
     patch.setattr(fused, "attend", lambda *given, **named: real(*given, **named) * 1.001)
 
 
@@ -157,6 +158,31 @@ def test_a_planted_fault_breaks_its_law(planted: str, monkeypatch: pytest.Monkey
     assert not verdict.holds
     assert witness in verdict.witness
     assert verdict.error > 1e-6
+
+
+KERNELS = {
+    "fused": ("told", "{heads: 2}"),
+    "banded": ("attend", "{heads: 2, mask: window(around=1), kernel: banded}"),
+    "chunked": ("attend", "{heads: 2, kernel: chunked}"),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_fault_of_any_kernel_breaks_the_law_of_kernels(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, attention = KERNELS[kernel]
+    model = MODELS["tagging"].replace("{heads: 2}", attention)
+    assert judged(BY_NAME["kernel"], subject("tagging", model)).holds
+    module = import_module(f"attncli.nn.kernels.{kernel}")
+    real = getattr(module, function)
+
+    def wrong(*given: object, **named: object) -> object:
+        made = real(*given, **named)
+        return (made[0] * 1.001, *made[1:]) if isinstance(made, tuple) else made * 1.001
+
+    monkeypatch.setattr(module, function, wrong)
+    verdict = judged(BY_NAME["kernel"], subject("tagging", model))
+    assert not verdict.holds
+    assert f"encoder.0.attention: the {kernel} kernel is not the reference" in verdict.witness
 
 
 def test_a_mask_that_is_ignored_breaks_the_law_of_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:
