@@ -290,9 +290,9 @@ def test_dropout_lies_between_layers_and_on_the_readout(monkeypatch):
     dropped: list[tuple[int, ...]] = []
     real = dropout._mask
 
-    def seen(x, fallen):
+    def seen(x, fallen, generator):
         dropped.append(tuple(x.shape))
-        return real(x, fallen)
+        return real(x, fallen, generator)
 
     monkeypatch.setattr(dropout, "_mask", seen)
     model = build(recurrent(writer=catalogue.WRITERS["Luong, feeding"])).train()

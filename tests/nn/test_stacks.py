@@ -141,10 +141,10 @@ def test_each_dropout_falls_where_it_belongs_and_nowhere_else(place, monkeypatch
     dropped: list[tuple[int, ...]] = []
     real = dropout._mask
 
-    def seen(x, fallen):
+    def seen(x, fallen, generator):
         dropped.append(tuple(x.shape))
         assert fallen == dropout.LEVELS / 2
-        return real(x, fallen)
+        return real(x, fallen, generator)
 
     monkeypatch.setattr(dropout, "_mask", seen)
     still = model({"text": TEXT})
