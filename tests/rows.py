@@ -2,7 +2,7 @@
 
     python -m tests.rows > docs/coverage.md
 
-The rows are those of a survey of eleven public libraries (groups A to E, G, H: 127 rows). tests/test_rows.py holds that
+The rows are the 154 of a survey of eleven public libraries, and some more that came since. tests/test_rows.py holds that
 each row that is served loads and builds, and that the reference and the tests named are there.
 """
 
@@ -141,9 +141,6 @@ ROWS = (
     Row("E", "Grouped and multi-query", "Shazeer 2019; Ainslie 2023", "attention: {kv_heads: 2}"),
     Row("E", "Latent attention", "DeepSeek-V2 2024", "attention: {kind: latent, heads: 4, kv_rank: 16, d_head: 8, d_rotary: 4}", "tests/nn/test_latent.py"),
     Row("E", "Keys that are the values", "DeepSeek-V4 2026", "attention: {kv_heads: 1, values: keys}"),
-    Row("E", "Retention", "Sun 2023", "attention: {kind: retention}", "tests/nn/test_running.py"),
-    Row("E", "Delta rule", "Schlag 2021; Yang 2024", "attention: {kind: delta}", "tests/nn/test_delta.py"),
-    Row("E", "Gated delta rule", "Yang 2024", "attention: {kind: gated_delta, qk_heads: 2}", "tests/nn/test_delta.py"),
     Row("E", "Global rows with projections of their own", "Beltagy 2020", "attention: {mask: window(around=4) | global(2), second_projections: q < 2}", "tests/nn/test_second.py", "encoder"),
     Row("E", "Differential", "Ye 2024", "attention: {kind: differential, heads: 2}", "tests/nn/test_differential.py"),
     Row("E", "Output gate", "Qiu 2025", "attention: {gate: sigmoid}"),
@@ -158,6 +155,24 @@ ROWS = (
     Row("E", "Experts of attention", "Fedus 2021; Du 2025", None, why="outside on purpose (MoM)"),
     Row("E", "Clipping of queries and keys", "Kimi K2 2025", "attention: {qk_clip: 100}", "tests/nn/test_clipping.py"),
     Row("E", "Short convolution on query, key, value", "So 2021", "attention: {short_convolution: 3}", "tests/nn/test_short.py"),
+    # F. efficient, memory, cache
+    Row("F", "Linear attention", "Katharopoulos 2020", "attention: {kind: linear}", "tests/nn/test_running.py"),
+    Row("F", "Performer", "Choromanski 2021", "attention: {kind: performer}", "tests/nn/test_running.py"),
+    Row("F", "Linformer, Nyström, Fourier mix", "Wang 2020; Xiong 2021; Lee-Thorp 2021", None, why="outside on purpose: they mix a fixed length as a whole"),
+    Row("F", "Hashed and clustered keys", "Kitaev 2020; Vyas 2020; Roy 2020", None, why="outside on purpose: approximate, and not to be proved"),
+    Row("F", "Attention-free transformer", "Zhai 2021", None, why="not built"),
+    Row("F", "Retention", "Sun 2023", "attention: {kind: retention}", "tests/nn/test_running.py"),
+    Row("F", "Delta rule", "Schlag 2021; Yang 2024", "attention: {kind: delta}", "tests/nn/test_delta.py"),
+    Row("F", "Gated delta rule", "Yang 2024", "attention: {kind: gated_delta, qk_heads: 2}", "tests/nn/test_delta.py"),
+    Row("F", "Gated linear attention, RWKV, state space models", "Yang 2024; Dao 2024", None, why="not built; gated_delta is the nearest"),
+    Row("F", "Blocks of keys that are chosen", "Yuan 2025; Lu 2025", None, why="not built; an indexer chooses single keys"),
+    Row("F", "Lightweight and dynamic convolution", "Wu 2019", None, why="not built"),
+    Row("F", "Memory of past segments", "Dai 2019", "decoder: {segment_memory: 96}", "tests/nn/test_segments.py"),
+    Row("F", "Cache of keys and values", "–", "{}", CACHE),
+    Row("F", "Cache of a window alone", "Mistral 2023", None, why="not built: the cache keeps all keys"),
+    Row("F", "Quantised cache", "Liu 2024", None, why="not built"),
+    Row("F", "Paged cache", "Kwon 2023", None, why="outside on purpose: for servers"),
+    Row("F", "Cache of a recurrent state", "–", "attention: {kind: gated_delta, qk_heads: 2}", "tests/nn/test_running.py"),
     # G. stack
     Row("G", "Pre and post norm", "Xiong 2020", "norm_place: post", STACKS),
     Row("G", "Sandwich, peri norm", "Ding 2021; Kim 2025", "norm_place: sandwich", STACKS),
@@ -174,12 +189,8 @@ ROWS = (
     Row("G", "A pattern of layers", "Gemma 2 2024", "decoder: {layers: [{repeat: 2, layers: [{attention: {mask: causal & window(before=15)}}, {}]}]}", STACKS),
     Row("G", "Macaron, sandwich order", "Lu 2019; Press 2020", "decoder: {order: [feedforward, attention, feedforward]}", STACKS),
     Row("G", "Tied and factorised embeddings", "Press 2017; Lan 2020", "task: {kind: language_model, output: {transform: {activation: gelu}}}, input: {d_embedding: 16}", "tests/nn/test_inputs.py"),
-    Row("G", "Segments of a text", "Devlin 2019", "encoder: {input: {segments: 2}}", "tests/data/test_segments.py", "encoder"),
     Row("G", "Two objectives on one stack", "Devlin 2019; Lan 2020", "task: [masked_language_model, {kind: sentence_pair, negatives: swapped}]", "tests/data/test_pairs.py", "encoder"),
     Row("G", "Denoising: BART, T5", "Lewis 2020; Raffel 2020", "task: {kind: denoising, corruption: sentinels}", "tests/data/test_denoising.py", "both"),
-    Row("G", "Adaptive softmax", "Grave 2017", "tie_embeddings: none, task: {kind: language_model, output: {kind: adaptive, cutoffs: [6, 12], factor: 2}}", "tests/nn/test_outputs.py"),
-    Row("G", "Mixture of softmaxes", "Yang 2018", "task: {kind: language_model, output: {kind: mixture, components: 3}}", "tests/nn/test_outputs.py"),
-    Row("G", "Memory of past segments", "Dai 2019", "decoder: {segment_memory: 96}", "tests/nn/test_segments.py"),
     Row("G", "Stochastic depth", "Huang 2016; Fan 2020", "stochastic_depth: 0.1", STACKS),
     # H. recurrent
     Row("H", "GRU and LSTM encoder, both ways", "Cho 2014", "cell: lstm", RECURRENT, "recurrent"),
@@ -193,11 +204,24 @@ ROWS = (
     Row("H", "Context gate", "Tu 2017", "decoder: {readout: {kind: dense, gate: both}}", RECURRENT, "recurrent"),
     Row("H", "Convolutional sequence to sequence", "Gehring 2017", None, RECURRENT, why="not built"),
     Row("H", "Structured attention", "Kim 2017", None, RECURRENT, why="not built"),
+    # I. inputs, outputs, pooling
+    Row("I", "Segments of a text", "Devlin 2019", "encoder: {input: {segments: 2}}", "tests/data/test_segments.py", "encoder"),
+    Row("I", "Image patches", "Dosovitskiy 2021", None, why="comes with image inputs"),
+    Row("I", "Spectrograms", "Gulati 2020", None, why="comes with audio inputs"),
+    Row("I", "Numbers as inputs", "Golkar 2023", None, why="models read text"),
+    Row("I", "Heads that name tokens: the next, the hidden", "Devlin 2019", "task: {kind: masked_language_model, output: {bias: true}}", "tests/nn/test_tasks.py", "encoder"),
+    Row("I", "A class of a text, tags of words", "Devlin 2019", "task: {kind: classification, classes: 3}", "tests/nn/test_tasks.py", "encoder"),
+    Row("I", "Alignment-free losses: CTC, transducer", "Graves 2006; 2012", None, why="comes with audio inputs"),
+    Row("I", "Contrast of two encoders", "Radford 2021", None, why="not built"),
+    Row("I", "Regression", "–", None, why="not built"),
+    Row("I", "Pooling: first, mean, last, largest, attention", "Lee 2019", "task: {kind: classification, classes: 3, pooling: {kind: attention, queries: 2}}", "tests/nn/test_tasks.py", "encoder"),
+    Row("I", "Adaptive softmax", "Grave 2017", "tie_embeddings: none, task: {kind: language_model, output: {kind: adaptive, cutoffs: [6, 12], factor: 2}}", "tests/nn/test_outputs.py"),
+    Row("I", "Mixture of softmaxes", "Yang 2018", "task: {kind: language_model, output: {kind: mixture, components: 3}}", "tests/nn/test_outputs.py"),
 )  # fmt: skip
 
 GROUPS = {
-    "A": "Scores", "B": "Normalizers", "C": "Masks", "D": "Positions", "E": "Heads and projections", "G": "Stack",
-    "H": "Recurrent encoder and decoder",
+    "A": "Scores", "B": "Normalizers", "C": "Masks", "D": "Positions", "E": "Heads and projections", "F": "Efficient kinds, memory, cache",
+    "G": "Stack", "H": "Recurrent encoder and decoder", "I": "Inputs, outputs, pooling",
 }  # fmt: skip
 
 
