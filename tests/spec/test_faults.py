@@ -149,8 +149,8 @@ def test_the_help_of_every_fault_is_enough():
         (of_rest("▸zebra: 4"), "there is no key 'zebra' here",
          "the keys here are language, name, seed, task, model, tokenizer, data, train, evaluate or extends"),
         (of_rest("train: {▸zebra: 4}"), "train: there is no key 'zebra' here",
-         "the keys here are duration, batch, learning_rate, clip, optimizer, schedule, ema, precision, compile, "
-         "checkpoints, early_stopping or watch"),
+         "the keys here are duration, batch, learning_rate, clip, optimizer, schedule, ema, precision, start, lora, "
+         "compile, checkpoints, early_stopping or watch"),
         (of_rest("tokenizer: {▸knd: words, vocabulary: 300}"), "tokenizer: there is no key 'knd' here",
          "did you mean 'kind'?"),
         ("▸nme: x\ntask: tagging\nmodel: {encoder: {}}\n", "there is no key 'nme' here", "did you mean 'name'?"),
