@@ -35,10 +35,9 @@ class Transformer(nn.Module):
 
     @property
     def apart(self) -> bool:
-        """Whether a row gives the same with others and without: experts are balanced over all of them."""
-        return not any(
-            isinstance(branch.body, Experts) for layer in self.each_layer() for _, branch in layer.branches()
-        )
+        """Whether a row gives the same with others and without: experts and indexers learn of all of them."""
+        bodies = [branch.body for layer in self.each_layer() for _, branch in layer.branches()]
+        return not any(isinstance(body, Experts) or getattr(body, "indexer", None) is not None for body in bodies)
 
     def each_layer(self) -> Iterator[Layer]:
         """The layers, typed."""

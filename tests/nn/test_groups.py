@@ -8,7 +8,7 @@ import torch
 from attncli.nn import groups
 from attncli.nn.groups import rows_together
 from attncli.nn.stacks import Transformer
-from tests.nn.models import batch, build, tiny
+from tests.nn.models import batch, build, tiny, transformer
 
 MODEL = (
     "{d_model: 8, max_length: 16, tie_embeddings: none, attention: {heads: 2}, feedforward: {d_ff: 10}, "
@@ -73,3 +73,10 @@ def test_padding_in_front_and_experts_stay_in_one_pass(monkeypatch):
     assert groups.groups_of(batch(left=True)["source"]) is None
     experts = MODEL.replace("{d_ff: 10}", "{kind: experts, experts: 3, active: 2, expert: {d_ff: 6}}")
     assert not build(tiny(experts)).stacks["encoder"].apart
+
+
+def test_what_an_indexer_learns_of_its_encoder_s_rows_is_kept(monkeypatch):
+    model = build(transformer(steps="{select: {kind: indexer, keys: 2}}"))
+    whole = model.losses(batch()).loss
+    monkeypatch.setattr(groups, "PASS", 1)
+    torch.testing.assert_close(model.losses(batch()).loss, whole, atol=1e-12, rtol=0)
