@@ -185,7 +185,8 @@ def test_70_billion_parameters_take_no_memory(tmp_path):
     assert text is not None
     path = tmp_path / "llama-70b.yaml"
     path.write_text(text[1])
-    done = subprocess.run([sys.executable, str(script), str(path)], capture_output=True, text=True, check=False)
+    words = [sys.executable, "-m", "benchmarks.build_70b", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=root)
     assert done.returncode == 0, done.stderr
     parameters, _, megabytes = map(float, done.stdout.split())
     d, f, vocabulary, layers, share = 8192, 28672, 128256, 80, 8

@@ -71,7 +71,11 @@ def test_a_larger_score_never_has_a_smaller_weight(scores, alpha):
 
 @given(rows, st.sampled_from([1.25, 2.0, 4.0]))
 def test_normmax_makes_its_objective_largest(scores, alpha):
-    """Santos et al. 2024, section 3: no shift of mass between two weights does better."""
+    """Santos et al. 2024, section 3: no shift of mass between two weights does better.
+
+    A score that stands at the threshold but for the rounding r of their difference has the weight r^(1 / (alpha - 1)),
+    6e-6 at alpha = 4, in place of 0, and what that costs is as much smaller as the score is from the threshold.
+    """
 
     def objective(weights):
         return sum(p * s for p, s in zip(weights, scores, strict=True)) - sum(p**alpha for p in weights) ** (1 / alpha)
@@ -84,7 +88,7 @@ def test_normmax_makes_its_objective_largest(scores, alpha):
             moved = list(weights)
             moved[one] -= step
             moved[other] += step
-            assert objective(moved) <= objective(weights) + 1e-12
+            assert objective(moved) <= objective(weights) + max(1e-12, 1e-4 * 2.3e-16 ** (1 / (alpha - 1)))
 
 
 @given(rows, st.integers(1, 4))
