@@ -45,7 +45,7 @@ class Count:
 def read(folder: Path, split: str) -> Pairs:
     """Pairs of numbers of tokens."""
     sides = [(folder / f"{split}.{side}").read_text(encoding="utf-8").splitlines() for side in ("src", "trg")]
-    return [tuple([int(word[1:]) for word in line.split()] for line in pair) for pair in zip(*sides, strict=True)]  # type: ignore[misc]
+    return [tuple([int(word[1:]) for word in line.split()] for line in pair) for pair in zip(*sides, strict=True)]
 
 
 def batches(pairs: Pairs) -> Iterator[tuple[Any, Any, Any]]:
@@ -57,7 +57,7 @@ def batches(pairs: Pairs) -> Iterator[tuple[Any, Any, Any]]:
     for start in range(0, len(ordered), 64):
         part = [[[token + FIRST for token in side] for side in pair] for pair in ordered[start : start + 64]]
         sides = ([[*s, EOS] for s, _ in part], [[BOS, *t] for _, t in part], [[*t, EOS] for _, t in part])
-        yield tuple(pad_sequence([torch.tensor(row) for row in side], True, PAD) for side in sides)  # type: ignore[misc]
+        yield tuple(pad_sequence([torch.tensor(row) for row in side], True, PAD) for side in sides)
 
 
 def loss(logits: Callable[[Any, Any], Any], pairs: Pairs) -> float:
@@ -92,7 +92,7 @@ def attncli(folder: Path, count: Count, seed: int = 1) -> float:
         count.tokens += of(batch)
         return plain(stepper, batch)
 
-    session.Stepper.gradients = gradients  # type: ignore[method-assign]
+    session.Stepper.gradients = gradients
     loaded = load_spec(spec, (f"seed={seed}", f"evaluate.every={count.updates}"))
     display = Display(Console(stderr=True), quiet=True, verbose=False)
     settings = Settings(device="cpu", steps=count.updates, force=True)
@@ -115,7 +115,7 @@ def transformers(folder: Path, count: Count) -> float:
         {"input_ids": [token + FIRST for token in s] + [EOS], "labels": [token + FIRST for token in t] + [EOS]}
         for s, t in read(folder, "train")
     ]
-    rows = [row | {"length": len(row["input_ids"])} for row in rows]  # type: ignore[dict-item]
+    rows = [row | {"length": len(row["input_ids"])} for row in rows]
 
     def collate(part: list[dict[str, list[int]]]) -> dict[str, Any]:
         wide, long = (max(len(row[name]) for row in part) for name in ("input_ids", "labels"))

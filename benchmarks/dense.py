@@ -133,7 +133,7 @@ def stepping(model: nn.Module, loss: Loss) -> Callable[[], object]:
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
         optimizer.step()
 
     return step

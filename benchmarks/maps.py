@@ -106,7 +106,7 @@ def _page(ours: torch.nn.Module, batch: dict[str, object]) -> None:
     """The page of the same maps, in bytes a weight and seconds."""
     import time
 
-    _, (maps,) = capture_forced(ours, batch, lambda field, ids: [str(each) for each in ids])  # type: ignore[arg-type]
+    _, (maps,) = capture_forced(ours, batch, lambda field, ids: [str(each) for each in ids])
     began = time.perf_counter()
     page = assemble(Maps((Sample({"text": "…"}, maps, "forced"),)))
     took = time.perf_counter() - began

@@ -82,7 +82,7 @@ def stepping(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], objec
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss().backward()  # type: ignore[no-untyped-call]
+        loss().backward()
         optimizer.step()
 
     return step

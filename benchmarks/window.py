@@ -55,7 +55,7 @@ def measure(quick: bool) -> None:
     given = inputs(LENGTH)
     asked = {"attncli": ours, "SDPA, dense mask": dense}
     with contestant("local-attention", row.notes):
-        from local_attention import LocalAttention  # type: ignore[import-not-found, unused-ignore]  # a peer
+        from local_attention import LocalAttention
 
         asked["local-attention"] = LocalAttention(
             window_size=WINDOW, causal=True, look_backward=1, exact_windowsize=True, autopad=True,

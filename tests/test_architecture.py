@@ -231,7 +231,8 @@ def project_files() -> list[Path]:
 
 MACHINE = re.compile(
     r"(?<![\w.])/(?:home|root|Users|work|opt)/[\w.]"  # a path of somebody's machine
-    r"|pythonhosted\.org|pypi\.(?:org|python)|download\.pytorch\.org|--(?:extra-)?index-url[= ]+http"  # a registry
+    r"|https?://[^\s/]+/(?:[\w-]+/)*(?:simple|whl|packages)(?:/|\b)|\bregistry\.\w+\.\w+"  # where packages lie
+    r"|--(?:extra-)?index-url[= ]+http"
 )
 
 
@@ -239,9 +240,12 @@ MACHINE = re.compile(
     ("text", "found"),
     [
         ("see /home/kim/data.tsv", True),
-        ("pip install --index-url https://mirror.example/simple", True),
-        ("https://download.pytorch.org/whl/cpu", True),
-        ("attncli predict runs/work/x", False),
+        ("pip install --index-url https://mirror.example/mine", True),
+        ("https://mirror.example/whl/cpu", True),
+        ("https://mirror.example/root/packages/ab/cd/torch.tar.gz", True),
+        ("https://mirror.example/simple", True),
+        ("registry.mirror.example/left", True),
+        ("attncli predict runs/opt/x", False),
         ("Install PyTorch as https://pytorch.org/get-started says", False),
     ],
 )

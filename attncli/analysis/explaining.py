@@ -12,8 +12,9 @@
 Each is refused for an attention in which it has no meaning, with the reason, and given for the others.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,7 @@ def _norm(look: Look) -> Explained:
         if why:
             found.refused[address] = why
         else:
-            made = look.joined(address, lambda record, n, address=address: _lengths(record, look.gates[address][n]))  # type: ignore[misc]
+            made = look.joined(address, partial(_lengths, gates=look.gates[address]))
             _add(found, look, "norm", address, made)
     return found
 
@@ -115,9 +116,9 @@ def _no_values(attention: Attention) -> str:
     return "its rows are added to those of another" if hasattr(attention, "second") or not attention.address else ""
 
 
-def _lengths(record: Record, gate: Tensor | None) -> Tensor:
+def _lengths(record: Record, number: int, gates: Sequence[Tensor | None]) -> Tensor:
     """(h r k): w |(gate_i * scale * v_j) W_o|."""
-    attention = record.attention
+    attention, gate = record.attention, gates[number]
     value = repeat_heads(record.value, attention.heads)[0].detach().double()  # (h k v)
     if isinstance(attention.ending.scale, HeadScale):
         value = value * attention.ending.scale.factor.detach().double()[:, None, None]
@@ -131,8 +132,8 @@ def _lengths(record: Record, gate: Tensor | None) -> Tensor:
     if gate is None:
         lengths = torch.einsum("hkv,hvw,hkw->hk", value, square, value).clamp(min=0).sqrt().unsqueeze(1)
     else:
-        gates = gate[0].detach().double().cpu().expand(-1, -1, width)  # (h r v)
-        outer = torch.einsum("hrv,hvw,hrw->hrvw", gates, square, gates)
+        own = gate[0].detach().double().cpu().expand(-1, -1, width)  # (h r v)
+        outer = torch.einsum("hrv,hvw,hrw->hrvw", own, square, own)
         lengths = torch.einsum("hkv,hrvw,hkw->hrk", value, outer, value).clamp(min=0).sqrt()
     return weights_of(record).abs() * lengths
 
@@ -146,17 +147,17 @@ def _gradient(look: Look) -> Explained:
         if why := _no_values(look.attention(address)):
             found.refused[address] = why
             continue
-
-        def owed(record: Record, number: int, mine: list[Tensor | None] = mine) -> Tensor:  # type: ignore[assignment]
-            slope = mine[number]
-            weights = weights_of(record)
-            if slope is None:
-                return torch.zeros_like(weights)
-            value = repeat_heads(record.value, record.attention.heads)[0].detach().double()
-            return weights * (slope[0].double() @ value.mT).cpu()
-
-        _add(found, look, "gradient", address, look.joined(address, owed))
+        _add(found, look, "gradient", address, look.joined(address, partial(_owed, slopes=mine)))
     return found
+
+
+def _owed(record: Record, number: int, slopes: Sequence[Tensor | None]) -> Tensor:
+    """(h r k): w_ij (v_j . slope of what is said by the mixture of row i)."""
+    slope, weights = slopes[number], weights_of(record)
+    if slope is None:
+        return torch.zeros_like(weights)
+    value = repeat_heads(record.value, record.attention.heads)[0].detach().double()
+    return weights * (slope[0].double() @ value.mT).cpu()
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """An attention of attncli.nn told again in plain Python by attncli.reference: another road to the same numbers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,10 @@ from attncli.reference.vectors import Matrix, Vector, affine
 Numbers = list[float]
 
 
+def _over_queries(head: int, scores: Matrix, seen: Sequence[Sequence[bool]]) -> list[list[float]]:
+    return reference_normalizers.over_queries(scores, seen)
+
+
 def outputs(
     module: Attention, x: Tensor, memory: Tensor, visible: reference.Visible, *, lender: Attention | None = None,
     asking: Attention | None = None,
@@ -52,7 +56,7 @@ def outputs(
     if isinstance(normalizer, SequentialNormalizer):
         joint = stepped(normalizer, earlier)
     elif normalizer.joins_queries:
-        joint = lambda head, scores, seen: reference_normalizers.over_queries(scores, seen)  # noqa: E731
+        joint = _over_queries
     reads = module.score.reads  # a key that no score compares is not made, and cannot be turned
     if module.indexer is not None:
         own = turn if isinstance(module.position, positions.Rotary) else None

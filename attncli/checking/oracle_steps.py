@@ -49,14 +49,18 @@ def over_heads(norm: Any) -> Callable[[reference_steps.Parts], reference_steps.P
     return lambda parts: parts
 
 
+def _length_factor(at: int, *, scale: float, every: int) -> Callable[[int], float]:
+    return lambda q: reference_steps.length_factor(q + at, scale=scale, every=every)
+
+
 def steps_of(module: Any, lender: Any, *, at: int) -> reference_steps.Steps:
     """The steps of the reference with the weights of a module that reads keys and values of `lender`."""
     weighing, ending, own = module.weighing, module.ending, module.persistent
     context = ending.norm.norm if isinstance(ending.norm, differential.Settled) else ending.norm
     factor, span = None, weighing.reach
     if weighing.temperature is not None:
-        sizes = {"scale": weighing.temperature.scale, "every": weighing.temperature.floor}
-        factor = lambda q: reference_steps.length_factor(q + at, **sizes)  # noqa: E731
+        made = weighing.temperature
+        factor = _length_factor(at, scale=made.scale, every=made.floor)
     sinks = None
     if weighing.sink is not None:
         sinks = [0.0] * module.maps if weighing.sink.logit is None else weighing.sink.logit.tolist()

@@ -114,11 +114,9 @@ def _blocks(local: Local) -> tuple[Blocks, int, int | None]:
 
 def _places(band: Band, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     """Positions of the queries of a block (s) and of its keys (w), counted from its first key."""
-    size = band.blocks.size
-    return tuple(
-        torch.arange(start, end, device=device) * band.step
-        for start, end in ((band.blocks.behind * size, (band.blocks.behind + 1) * size), (0, band.blocks.width))
-    )  # type: ignore[return-value]  # two of them
+    keys = torch.arange(band.blocks.width, device=device) * band.step
+    start = band.blocks.behind * band.blocks.size
+    return keys[start : start + band.blocks.size], keys
 
 
 def seen_in(mask: Mask, heads: int, band: Band, device: torch.device | None = None) -> Tensor:

@@ -26,7 +26,7 @@ class Feature(nn.Module):
     """f of queries or keys (b h n e), as (b h n f)."""
 
     def forward(self, x: Tensor, view: View, side: Side) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError("a kind of feature gives its own")
 
 
 class Plain(Feature):

@@ -87,11 +87,11 @@ class Running(Attention):
 
     def absorb(self, before: Tensor | None, read: Projected, start: int) -> Tensor:
         """S after the tokens from `start` on of those that were read; `before` is S of the others."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind gives its own sum")
 
     def run(self, query: Tensor, key: Tensor, value: Tensor, state: Tensor | None) -> Tensor:
         """Mixtures (b h q v) of queries and the keys and values of their own places, after `state`."""
-        raise NotImplementedError
+        raise NotImplementedError("a kind gives its own mixtures")
 
     def read(self, memory: Tensor, view: View, first: Tensor | None = None) -> Projected:
         """Keys, 0 where there is no token, and values."""

@@ -107,7 +107,7 @@ def test_value_zeroing_is_the_turn_of_the_layer_without_a_value(plain: Path) -> 
     looked = look_at(plain)
     address = "encoder.1.attention"
     found = of(explain(looked, "value_zeroing"), address)[0]
-    layer = list(looked.model.stacks["encoder"].each_layer())[1]  # type: ignore[union-attr]
+    layer = list(looked.model.stacks["encoder"].each_layer())[1]
     entered = []
     hook = layer.register_forward_pre_hook(lambda _, given: entered.append(given[0].detach()))
     with torch.no_grad():

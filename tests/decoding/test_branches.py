@@ -37,7 +37,7 @@ def test_each_branch_goes_on_as_a_row_of_its_own(spec: str, monkeypatch: pytest.
         if step == 3:  # the middle sentence is done
             tree.reorder(torch.tensor([0, 2]))
             rows.reorder(torch.tensor([0, 1, 2, 6, 7, 8]))
-        left = len(tree.places.documents)  # type: ignore[arg-type]
+        left = len(tree.places.documents)
         index = torch.tensor([parents if row != 1 else parents[::-1] for row in range(left)])
         tokens = (torch.arange(3 * left).view(left, 3) * 5 + step) % 15 + 4
         rows.reorder((index + torch.arange(left).unsqueeze(1) * 3).flatten())

@@ -90,5 +90,5 @@ def test_what_is_given_whole_is_read_at_once() -> None:
 ])  # fmt: skip
 def test_what_contradicts_itself_or_the_task(task: str, wanted: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
-        asked(run_of(task), **wanted)  # type: ignore[arg-type]  # the keywords of a table
+        asked(run_of(task), **wanted)
     assert message in str(caught.value)

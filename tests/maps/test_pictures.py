@@ -44,7 +44,7 @@ def test_hostile_tokens_are_text_and_no_formula_and_long_ones_are_cut() -> None:
 def test_the_same_map_gives_the_same_bytes() -> None:
     one = attention(heads=5)
     for kind in ("png", "svg"):
-        assert draw(one, maps(one).samples[0], kind) == draw(one, maps(one).samples[0], kind)  # type: ignore[arg-type]  # pairs of a loop
+        assert draw(one, maps(one).samples[0], kind) == draw(one, maps(one).samples[0], kind)
 
 
 def test_a_figure_says_what_it_shows_and_how_exact_it_is() -> None:

@@ -57,7 +57,7 @@ def inspector(task: str, *, only: str = "*") -> Inspector:
     return Inspector(run, codec, model, only)
 
 
-def search_of(one: Inspector, decoding: Beam):  # type: ignore[no-untyped-def]  # the search that the inspector names
+def search_of(one: Inspector, decoding: Beam):
     vocabulary = next(iter(one.codec.vocabularies.values()))
 
     def search(batch: Batch, tap: Tap) -> list[list[Hypothesis]]:

@@ -11,7 +11,7 @@ from tests.maps.made import attention, maps
 
 
 def drawn(width: int = 80, **options: object) -> list[str]:
-    one = attention(**options)  # type: ignore[arg-type]  # options of the maker
+    one = attention(**options)
     return heat_map(one, 0, width=width, colour=False).plain.split("\n")
 
 
@@ -37,7 +37,7 @@ def test_shades_rise_with_the_weight(weight: float, shade: str) -> None:
 def test_colours_rise_with_the_weight_and_nothing_is_blank() -> None:
     assert cell(0.0, True) == ("  ", "")
     styles = [cell(weight, True)[1] for weight in (0.001, 0.55, 1.0)]
-    assert [style.bgcolor.name for style in styles] == [VIRIDIS[0], VIRIDIS[5], VIRIDIS[9]]  # type: ignore[union-attr]  # all are styles
+    assert [style.bgcolor.name for style in styles] == [VIRIDIS[0], VIRIDIS[5], VIRIDIS[9]]
 
 
 def test_a_weight_that_is_no_number_is_marked() -> None:

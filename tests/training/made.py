@@ -105,7 +105,7 @@ def go(
 ) -> tuple[Reason, Signals]:
     """Run a session as attncli.training.loop does."""
     progress, stepper = session.progress, session.stepper
-    display = Display(console or Lines())  # type: ignore[arg-type]  # all that the display asks of a console
+    display = Display(console or Lines())
     validation = valid and Validation(session.run, stepper.model, stepper, valid, metrics)
     lengths = {"metrics_bytes": progress.metrics_bytes, "timings_bytes": progress.timings_bytes}
     with Signals(display.note) as signals, Journals(folder, **lengths) as journals:

@@ -51,7 +51,7 @@ def run(
 ) -> tuple[Outcome, list[str]]:
     """Train into the folder `run` beside the spec; how it ended and what was said."""
     console = Lines()
-    display = Display(console)  # type: ignore[arg-type]  # all that the display asks of a console
+    display = Display(console)
     place = folder or spec.parent / "run"
     return train(loaded(spec, *overrides), spec.read_bytes(), place, settings, display, evaluate), console.lines
 

@@ -52,7 +52,7 @@ def train(spec: Path, folder: Path, *words: str) -> None:
 @pytest.mark.parametrize(("count", "rows"), [(11, 4), (12, 4), (3, 5), (1, 1)])
 def test_rows_of_a_batch_go_on_in_the_next_and_every_example_stands_once(count: int, rows: int) -> None:
     plan = ColumnPlan(count, rows)
-    groups = plan.groups(None)  # type: ignore[arg-type]  # nothing is drawn
+    groups = plan.groups(None)
     assert len(groups) == plan.steps == -(-count // rows)
     assert sorted(number for group in groups for number in group) == list(range(count))
     for group, after in pairwise(groups):
@@ -63,7 +63,7 @@ def test_the_rows_of_the_data_are_one_text_over_the_batches(spec: Path) -> None:
     run = load_spec(spec).run
     splits = open_splits(run)
     codec = Codec.train(run, splits)
-    batches = Batches(splits.train, codec, run.train.batch, run.seed)  # type: ignore[arg-type]
+    batches = Batches(splits.train, codec, run.train.batch, run.seed)
     first, second = (batches.batch(0, index) for index in (0, 1))
     assert (first["labels"].values[: len(second["text"].values), -1] == second["text"].values[:, 0]).all()
 

@@ -172,7 +172,7 @@ def test_a_loss_that_explodes_stops_the_run(tmp_path):
         loss, count, correct = original(batch)
         return loss * (50 if session.progress.step >= 11 else 1), count, correct
 
-    session.stepper.gradients = louder  # type: ignore[method-assign]  # a model that explodes on cue is harder to make
+    session.stepper.gradients = louder
     with pytest.raises(WorkError, match=r"step 12: training has diverged: the loss has risen from \d+.* to \d+"):
         go(session, folder)
     assert steps_kept(folder) == [10]
@@ -190,7 +190,7 @@ def test_a_signal_finishes_the_step_and_leaves_a_clean_checkpoint(tmp_path, numb
             os.kill(os.getpid(), number)
         return original(batch)
 
-    session.stepper.gradients = interrupted  # type: ignore[method-assign]  # the signal must come amid a step
+    session.stepper.gradients = interrupted
     console = Lines()
     reason, signals = go(session, folder, valid=valid, console=console)
     assert (reason, signals.received) == ("signal", number)
@@ -213,7 +213,7 @@ def test_a_second_signal_drops_the_step(tmp_path):
             os.kill(os.getpid(), signal.SIGINT)
         return found
 
-    session.stepper.gradients = interrupted  # type: ignore[method-assign]  # the signals must come amid a step
+    session.stepper.gradients = interrupted
     assert go(session, folder, valid=valid)[0] == "signal"
     assert steps_kept(folder)[-1] == 12
     go(assembled(folder, run_of()), folder, valid=valid)
