@@ -1,20 +1,20 @@
 """How fast beam search writes, beside transformers' generate and CTranslate2, all with the weights of one model.
 
-    .venv/bin/python benchmarks/decode.py
+    python -m benchmarks.decode
 
-Random weights in the form of Marian, texts of a fixed length (the end of text is forbidden before). The contestants
-take turns in one process; medians. One JSON line a row; a peer that is not installed gives a row that says so. Each row
-says how many texts are the same, and how much likelier a token of the contestant's text is, where it differs most.
+Random weights in the form of Marian, texts of a fixed length (the end of text is forbidden before). CTranslate2 brings
+an OpenMP of its own, which slows whatever runs in its process, so it has a process to itself; the others take turns
+with it in another. The row says how many texts are the same as ours, and by how much a token of the contestant's text is
+likelier where it differs most.
 """
 
-import argparse
-import json
 import re
-import statistics
 import tempfile
-import time
+from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
+from importlib.util import find_spec
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
@@ -27,9 +27,16 @@ from attncli.spec.load import load_text
 from attncli.spec.sizes import sizes_of
 from attncli.spec.training import Beam
 from attncli.streams import stream
+from benchmarks.harness import Row, contestant, interleaved, main, median
 
+spawn = get_context("spawn")
 Texts = list[list[int]]
 EOS, BOS = 0, 1
+SIZES = Namespace(
+    layers=3, d=256, heads=4, ff=1024, vocabulary=4000, batch=32, source=16, written=24, beam=5
+)  # fmt: skip
+"""Those of the published comparison."""
+WANTED = {"transformers generate": 1.7, "CTranslate2 fp32": 1.0}
 
 SPEC = """
 name: marian
@@ -42,19 +49,12 @@ tokenizer: {{kind: unigram, vocabulary: {vocabulary}}}
 """
 
 
-def options() -> argparse.Namespace:
-    """The sizes, which are those of the published comparison unless said otherwise."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    sizes = {"layers": 3, "d": 256, "heads": 4, "ff": 1024, "vocabulary": 4000, "batch": 32}
-    for name, value in {**sizes, "source": 16, "written": 24, "beam": 5, "rounds": 5}.items():
-        parser.add_argument(f"--{name}", type=int, default=value)
-    return parser.parse_args()
-
-
-def marian(sizes: argparse.Namespace) -> Any:
-    """transformers' model, with random weights."""
+def marian() -> tuple[Any, Tensor]:
+    """transformers' model, with random weights that are the same in every process, and what it reads."""
     from transformers import MarianConfig, MarianMTModel
 
+    torch.manual_seed(0)
+    sizes, source = SIZES, torch.randint(5, SIZES.vocabulary - 1, (SIZES.batch, SIZES.source))
     counts = {f"{stack}_{name}": value for stack in ("encoder", "decoder") for name, value in
               {"layers": sizes.layers, "attention_heads": sizes.heads, "ffn_dim": sizes.ff}.items()}  # fmt: skip
     config = MarianConfig(
@@ -66,13 +66,13 @@ def marian(sizes: argparse.Namespace) -> Any:
         for name, parameter in model.named_parameters():
             if "embed_positions" not in name and parameter.dim() > 1:
                 parameter.normal_(std=0.05)  # wide enough that no two texts are equally likely
-    return model
+    return model, source
 
 
 @torch.no_grad()
-def ours(theirs: Any, sizes: argparse.Namespace) -> Model:
+def ours(theirs: Any) -> Model:
     """attncli's model with the weights of Marian."""
-    run = load_text(SPEC.format(**vars(sizes))).run
+    run = load_text(SPEC.format(**vars(SIZES))).run
     model = build_model(run, sizes_of(run, token_fields(run))).eval()
     layer, own = r"model\.(encoder|decoder)\.layers\.(\d+)\.", r"\1.layers.\2."
     rules = {
@@ -96,16 +96,13 @@ def ours(theirs: Any, sizes: argparse.Namespace) -> Model:
     return model
 
 
-def translator(theirs: Any, sizes: argparse.Namespace, folder: Path) -> Callable[[Tensor], Texts]:
-    """CTranslate2 in float32 with the weights of Marian."""
+def translate(pipe: Connection, threads: int) -> None:
+    """A process: CTranslate2 in float32 with the weights of Marian; translates as often as it is told to."""
     import ctranslate2
     from ctranslate2.converters.transformers import MarianMTLoader
 
-    words = [
-        "</s>",
-        "<s>",
-        *(f"w{number}" for number in range(2, sizes.vocabulary - 1)),
-    ]  # padding, the last, is left out
+    theirs, source = marian()
+    words = ["</s>", "<s>", *(f"w{number}" for number in range(2, SIZES.vocabulary - 1))]  # the last is padding
     number_of = {word: number for number, word in enumerate(words)}
     spec = MarianMTLoader().get_model_spec(theirs)
     spec.register_source_vocabulary(words)
@@ -114,18 +111,30 @@ def translator(theirs: Any, sizes: argparse.Namespace, folder: Path) -> Callable
         setattr(spec.config, f"{name}_token", word)
     spec.validate()
     spec.optimize("float32")
-    spec.save(str(folder))
-    engine = ctranslate2.Translator(
-        str(folder), device="cpu", intra_threads=torch.get_num_threads(), compute_type="float32"
-    )
-
-    def write(source: Tensor) -> Texts:
-        texts = [[words[token] for token in row] for row in source.tolist()]
+    texts = [[words[token] for token in row] for row in source.tolist()]
+    with tempfile.TemporaryDirectory() as folder:
+        spec.save(folder)
+        engine = ctranslate2.Translator(folder, device="cpu", intra_threads=threads, compute_type="float32")
+    while pipe.recv():
         found = engine.translate_batch(
-            texts, beam_size=sizes.beam, max_decoding_length=sizes.written, min_decoding_length=sizes.written,
+            texts, beam_size=SIZES.beam, max_decoding_length=SIZES.written, min_decoding_length=SIZES.written,
             max_batch_size=1024,
         )  # fmt: skip
-        return [[number_of[word] for word in one.hypotheses[0]] for one in found]
+        pipe.send([[number_of[word] for word in one.hypotheses[0]] for one in found])
+
+
+def translator() -> Callable[[], Texts]:
+    """What tells that process to translate, and gives what it wrote. Errors: as in it; EOFError where it ended."""
+    if find_spec("ctranslate2") is None:  # to import it would load what is to stay apart
+        raise ModuleNotFoundError("No module named 'ctranslate2'")
+    here, there = spawn.Pipe()
+    spawn.Process(target=translate, args=(there, torch.get_num_threads()), daemon=True).start()
+    there.close()
+
+    def write() -> Texts:
+        here.send(True)
+        found: Texts = here.recv()
+        return found
 
     return write
 
@@ -139,59 +148,52 @@ def likelihood(model: Model, source: Tensor, texts: Texts) -> Tensor:
     return scores.gather(-1, torch.tensor(texts).unsqueeze(-1)).squeeze(-1).mean(-1)
 
 
-def main() -> None:
-    """Measure and print."""
-    sizes = options()
-    torch.manual_seed(0)
-    source = torch.randint(5, sizes.vocabulary - 1, (sizes.batch, sizes.source))
-    theirs = marian(sizes)
-    model = ours(theirs, sizes)
+def measure(quick: bool) -> None:
+    """The row."""
+    theirs, source = marian()
+    model, eighth = ours(theirs), ours(theirs)
+    quantize(eighth)
     batch = {"source": stream(source.tolist(), pad=0)}
-    search = Beam(size=sizes.beam, min_length=sizes.written, max_length=sizes.written)
-    limits = {"max_new_tokens": sizes.written, "min_new_tokens": sizes.written}
+    search = Beam(size=SIZES.beam, min_length=SIZES.written, max_length=SIZES.written)
+    limits = {"max_new_tokens": SIZES.written, "min_new_tokens": SIZES.written}
 
     def attncli(model: Model) -> Texts:
-        found = decode(model, batch, search, bos=BOS, eos=EOS, pad=sizes.vocabulary - 1, max_length=512)
+        found = decode(model, batch, search, bos=BOS, eos=EOS, pad=SIZES.vocabulary - 1, max_length=512)
         return [texts[0].tokens for texts in found]
 
     def generate() -> Texts:
         with torch.no_grad():
-            found: Texts = theirs.generate(source, num_beams=sizes.beam, do_sample=False, **limits)[:, 1:].tolist()
+            found: Texts = theirs.generate(source, num_beams=SIZES.beam, do_sample=False, **limits)[:, 1:].tolist()
         return found
 
-    eighth = ours(theirs, sizes)
-    quantize(eighth)
-    contestants: dict[str, Callable[[], Texts]] = {
+    what = f"{SIZES.layers}+{SIZES.layers} layers, d {SIZES.d}, {SIZES.vocabulary:,} ids, {SIZES.batch} sentences of "
+    row = Row(f"beam {SIZES.beam}", f"{what}{SIZES.source} tokens, {SIZES.written} written", "ms")
+    works: dict[str, Callable[[], Texts]] = {
         "attncli": lambda: attncli(model),
         "attncli --int8": lambda: attncli(eighth),
         "transformers generate": generate,
     }
-    missing: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            engine = translator(theirs, sizes, Path(folder))
-            contestants["CTranslate2 fp32"] = lambda: engine(source)
-        except ImportError as error:
-            missing["CTranslate2 fp32"] = str(error)
-        times: dict[str, list[float]] = {name: [] for name in contestants}
-        texts = {name: write() for name, write in contestants.items()}
-        for _ in range(sizes.rounds):
-            for name, write in contestants.items():
-                began = time.perf_counter()
-                write()
-                times[name].append(time.perf_counter() - began)
+    with contestant("CTranslate2 fp32", row.notes):
+        works["CTranslate2 fp32"] = translator()
+    texts: dict[str, Texts] = {}
+    for name, write in works.items():
+        with contestant(name, row.notes):
+            texts[name] = write()
+    times, row.peak = interleaved({name: works[name] for name in texts}, row.notes, rounds=3 if quick else 9)
+    row.values = {name: 1000 * median(took) for name, took in times.items()}
+    row.ratios = {
+        name: (row.values[name] / row.values["attncli"], want) for name, want in WANTED.items() if name in times
+    }
     least = likelihood(model, source, texts["attncli"])
-    own = statistics.median(times["attncli"])
-    for name, taken in times.items():
-        seconds = statistics.median(taken)
+    for name in row.values:
         same = sum(a == b for a, b in zip(texts[name], texts["attncli"], strict=True))
         ahead = float((likelihood(model, source, texts[name]) - least).max())
-        row = {"bench": "decode", "row": f"beam {sizes.beam}", "contestant": name, "seconds": seconds}
-        row |= {"tokens_a_second": sizes.batch * sizes.written / seconds, "ratio": seconds / own}
-        print(json.dumps({**row, "same_texts": same, "of": sizes.batch, "likelier_than_ours_by": ahead}))
-    for name, reason in missing.items():
-        print(json.dumps({"bench": "decode", "row": f"beam {sizes.beam}", "contestant": name, "missing": reason}))
+        speed = 1000 * SIZES.batch * SIZES.written / row.values[name]
+        row.checks[name] = (
+            f"{speed:,.0f} tokens/s, {same} of {SIZES.batch} texts as ours, likelier by {ahead:.1e} at most"
+        )
+    row.tell()
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -109,37 +109,12 @@ def median(values: list[float]) -> float:
 
 
 def rows_in(text: str) -> Iterator[Row]:
-    """The rows that a script has told: a row a line, or a contestant a line."""
-    apart: dict[str, Row] = {}
+    """The rows that a script has told."""
     for line in text.splitlines():
         if line.startswith(MARK):
             found = json.loads(line[len(MARK) :])
             found["ratios"] = {name: (ratio, wanted) for name, (ratio, wanted) in found["ratios"].items()}
             yield Row(**found)
-        elif line.startswith('{"bench"'):
-            _gather(json.loads(line), apart)
-    yield from apart.values()
-
-
-def _gather(said: dict[str, Any], rows: dict[str, Row]) -> None:
-    """Take in one contestant: `{"bench", "row", "contestant", "seconds", "ratio" to ours, "wanted", …}`."""
-    title = f"{said.pop('bench')}: {said.pop('row')}"
-    row, name = rows.setdefault(title, Row(title, "", "ms")), said.pop("contestant")
-    if "missing" in said:
-        row.notes.append(f"{name}: not measured: {said['missing']}")
-        return
-    row.values[name] = 1000 * said.pop("seconds")
-    ratio, wanted = said.pop("ratio", None), said.pop("wanted", None)
-    if ratio is not None and name != "attncli":
-        row.ratios[name] = (ratio, wanted)
-    share = said.pop("share_of_peak", None)
-    if share is not None:
-        row.shares[name] = share
-    row.notes.append(f"{name}: " + ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in said.items()))
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) and abs(value) < 1000 else f"{value}"
 
 
 def main(measure: Callable[[bool], None]) -> None:

@@ -1,7 +1,5 @@
 """The page of the benchmarks: what scripts tell, collected, and what becomes of one that fails."""
 
-import json
-
 import pytest
 
 from benchmarks import __main__ as collector
@@ -13,21 +11,6 @@ def test_rows_come_through_as_they_were_told(capsys):
     row = Row("a", "of b", "ms", {"attncli": 2.0, "peer": 5.0}, {"attncli": 0.7}, {"peer": (2.5, 1.5)}, {"same": "yes"})
     row.tell()
     assert list(rows_in("noise\n" + capsys.readouterr().out)) == [row]
-
-
-def test_a_contestant_a_line_is_gathered_into_its_row():
-    said = [
-        {"bench": "decode", "row": "beam 5", "contestant": "attncli", "seconds": 0.5, "ratio": 1.0},
-        {"bench": "decode", "row": "beam 5", "contestant": "peer", "seconds": 1.0, "ratio": 2.0, "same_texts": 32},
-        {"bench": "decode", "row": "beam 5", "contestant": "other", "missing": "No module named 'other'"},
-    ]
-    (row,) = rows_in("\n".join(map(json.dumps, said)))
-    assert (row.name, row.values, row.ratios) == (
-        "decode: beam 5",
-        {"attncli": 500.0, "peer": 1000.0},
-        {"peer": (2.0, None)},
-    )
-    assert row.notes[1:] == ["peer: same texts 32", "other: not measured: No module named 'other'"]
 
 
 def test_a_contestant_that_fails_stops_no_other():
