@@ -4,8 +4,8 @@
 
 Random weights in the form of Marian, texts of a fixed length (the end of text is forbidden before). CTranslate2 brings
 an OpenMP of its own, which slows whatever runs in its process, so it has a process to itself; the others take turns
-with it in another. The row says how many texts are the same as ours, and by how much a token of the contestant's text is
-likelier where it differs most.
+with it in another. The row says how many texts are the same as ours, and by how much a token of the contestant's text
+is likelier where it differs most.
 """
 
 import re
