@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from attncli.analysis.explaining import Explanation
     from attncli.analysis.importance import Faithfulness, Importance
     from attncli.data.rows import Row
+    from attncli.maps.claims import Verdict
+    from attncli.maps.page.further import Further
     from attncli.maps.record import Sample
     from attncli.maps.samples import Inspector
 
@@ -51,13 +53,13 @@ def print_table(console: "Console", table: "Table") -> None:
 
 
 def importance(
-    inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, *, as_json: bool
-) -> None:
-    """`--importance`: every head, and whether its order is what the model does."""
+    inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, *, quiet: bool
+) -> dict[str, Any]:
+    """`--importance`: every head, and whether its order is what the model does; told unless `quiet`."""
     from attncli.analysis.importance import importance as measure
     from attncli.analysis.keys import faithful_keys, key_field
     from attncli.analysis.samples import batches_of, source_of
-    from attncli.cli.terminal import print_json, progress, results
+    from attncli.cli.terminal import progress, results
 
     model = inspector.model
     source = source_of(inspector.run, data, split)
@@ -65,10 +67,9 @@ def importance(
     with progress("passes") as done:
         found = measure(model, batches, seed=inspector.run.seed, progress=done)
         keys = faithful_keys(model, batches, seed=inspector.run.seed)
-    if as_json:
-        told = {"rows": source.name, **found.json()}
-        print_json(told | {"faithfulness_of_keys": {"field": key_field(model), **vars(keys)}})
-        return
+    told = {"rows": source.name, **found.json(), "faithfulness_of_keys": {"field": key_field(model), **vars(keys)}}
+    if quiet:
+        return told
     console = results()
     print_table(console, _importance_table(found))
     console.print(f"loss {found.loss:.4f} nats a label, of {found.samples} samples of {source.name}")
@@ -76,6 +77,7 @@ def importance(
     console.print(f"agreement of both measures: rank correlation {found.agreement:.2f} {interval}")
     console.print(_faithful("heads", found.faithfulness))
     console.print(_faithful(f"keys of {key_field(model)}, by the attention they receive", keys))
+    return told
 
 
 def _importance_table(found: "Importance") -> "Table":
@@ -99,22 +101,24 @@ def _faithful(what: str, found: "Faithfulness") -> str:
 
 def explanations(
     inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]", methods: Sequence[str]
-) -> "list[tuple[int, Explanation]]":
-    """`--explain-by`: the maps of each method over each text, with the number of its text; refusals are logged."""
+) -> "tuple[list[tuple[int, Explanation]], dict[str, dict[str, str]]]":
+    """`--explain-by`: the maps of each method over each text, with the number of its text; and by method and address
+    why there is none, which is logged too."""
     from attncli.analysis.explaining import explain
     from attncli.analysis.looking import look
     from attncli.cli.terminal import log
 
-    found = []
+    found, refused = [], dict[str, dict[str, str]]()
     for number, (place, row) in enumerate(forced_rows(rows, samples)):
         looked = look(inspector, row, place=place)
         for method in methods:
             made = explain(looked, method)
             found += [(number, one) for one in made.maps]
             if number == 0:
+                refused[method] = made.refused
                 for address, why in made.refused.items():
                     log().print(f"--explain-by {method}: {address} has none: {why}")
-    return found
+    return found, refused
 
 
 def write_explanations(found: "Sequence[tuple[int, Explanation]]", out: Path) -> Path:
@@ -275,18 +279,35 @@ def _aligner(inspector: "Inspector", aligning: "Aligning", path: Path, rows: str
     return also
 
 
+def further_of(
+    run: Path, *, rated: dict[str, Any] | None, explained: "Sequence[tuple[int, Explanation]]",
+    refused: dict[str, dict[str, str]], verdicts: "Sequence[Verdict]", each: "Sequence[Sequence[Sample]]",
+) -> "Further":  # fmt: skip
+    """What the page shows beside the maps of `each` text; the film of a run that was watched too."""
+    from itertools import accumulate
+
+    from attncli.maps.page.further import Further
+    from attncli.training.journal import HEADS, read_lines
+
+    first = [0, *accumulate(map(len, each))]
+    placed = tuple((first[number], one) for number, one in explained)
+    return Further(read_lines(run / HEADS), rated, placed, refused, tuple(verdicts))
+
+
 def refuse_mixed(
     *, importance: bool, summary: bool, texts: bool, data: Path | None, split: str | None, limit: int | None,
-    alignments: bool,
+    alignments: bool, out: bool,
 ) -> None:  # fmt: skip
     """Rows of data and single texts are looked at by different questions."""
     if data is not None and split is not None:
         raise click.UsageError("--data and --split name different rows: give one of them")
     if importance and summary:
         raise click.UsageError("--importance and --summary are two questions: ask one at a time")
-    if (importance or summary) and texts:
-        name = "--importance" if importance else "--summary"
-        raise click.UsageError(f"{name} is measured on rows: give --data FILE or --split, not --text")
+    if summary and texts:
+        raise click.UsageError("--summary is measured on rows: give --data FILE or --split, not --text")
+    if out and not texts and (importance or summary):
+        kept = "--json prints what is measured" if summary else "add --text, and the page shows what is measured too"
+        raise click.UsageError(f"--out writes maps of texts, and none is given: {kept}")
     if not (importance or summary) and any(one is not None for one in (data, split, limit)):
         raise click.UsageError("--data, --split and --limit are rows for --importance or --summary: add one of them")
     if alignments and not summary:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
               type=click.Choice(["rollout", "flow", "norm", "gradient", "value_zeroing"]),
               help="What tokens owe to each other: rollout, flow, norm, gradient or value_zeroing.")  # fmt: skip
 @click.option("--importance", "with_importance", is_flag=True,
-              help="Mask each head over rows of data: what is lost, and whether that order tells.")  # fmt: skip
+              help="Mask each head over rows of data: what is lost; with --text on the page too.")  # fmt: skip
 @click.option("--summary", "with_summary", is_flag=True,
               help="Statistics of every head over rows of data, with their intervals.")  # fmt: skip
 @click.option("--alignments", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
@@ -83,7 +83,7 @@ def inspect(
     """
     from attncli.api import look
     from attncli.cli import analyses
-    from attncli.cli.terminal import refuse_unwritable
+    from attncli.cli.terminal import print_json, refuse_unwritable
     from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
     from attncli.maps.budget import PAGE, bytes_of
@@ -94,7 +94,7 @@ def inspect(
 
     analyses.refuse_mixed(
         importance=with_importance, summary=with_summary, texts=bool(texts or file), data=data, split=split,
-        limit=limit, alignments=alignments is not None,
+        limit=limit, alignments=alignments is not None, out=out is not None,
     )  # fmt: skip
     if (methods or compare) and generate is not None:
         raise click.UsageError("--explain-by and --compare read a text at once: leave --generate out")
@@ -105,8 +105,10 @@ def inspect(
         refuse_unwritable("--out", out)
     plan = _plan(budget, heads, queries, rows_path)
     inspector, about = _load(run, checkpoint, device, threads, only, plan)
-    if with_importance:
-        analyses.importance(inspector, data, split, limit, as_json=as_json)
+    rated = analyses.importance(inspector, data, split, limit, quiet=as_json) if with_importance else None
+    if rated is not None and not (texts or file):
+        if as_json:
+            print_json(rated)
         return
     if with_summary:
         analyses.overview(inspector, data, split, limit, alignments, as_json=as_json)
@@ -120,14 +122,15 @@ def inspect(
     maps = Maps(tuple(taken), about)
     found = roles(maps) if with_roles else None
     compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
-    more: dict[str, Any] = {}
-    shown: dict[str, Any] = {"budget": page, "found": found}
+    explained, refused = analyses.explanations(inspector, rows, best, methods)
+    verdicts = judge(maps, claimed)
+    more: dict[str, Any] = {} if rated is None else {"importance": rated}
+    further = analyses.further_of(run, rated=rated, explained=explained, refused=refused, verdicts=verdicts, each=each)
+    shown: dict[str, Any] = {"budget": page, "found": found, "further": further}
     if compared is not None:
         more["comparison"] = {"with": compare, **compared[0].json()}
         shown |= {"beside": Maps(tuple(compared[1]), {"run": f"{compare}"}), "matches": more["comparison"]["matches"]}
     written = [] if out is None else export(maps, out, wanted, force=force, page=shown)
-    verdicts = judge(maps, claimed)
-    explained = analyses.explanations(inspector, rows, best, methods) if methods else []
     if out is not None and explained:
         written.append(analyses.write_explanations(explained, out))
     if explained:

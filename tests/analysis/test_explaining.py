@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,23 @@ def test_importance_is_measured_on_rows(plain: Path) -> None:
     found = json.loads(CliRunner().invoke(commands, [*words, "--split", "train", "--json"]).stdout)
     assert len(found["heads"]) == 12
     assert found["faithfulness_of_keys"]["field"] == "source"
-    wrong = CliRunner().invoke(commands, [*words, "--text", "abc"])
+    wrong = CliRunner().invoke(commands, [*words, "--out", "maps"])
     assert wrong.exit_code == 2
-    assert "--importance is measured on rows" in wrong.stderr
+    assert "--out writes maps of texts, and none is given: add --text" in wrong.stderr
+
+
+def test_importance_other_maps_and_claims_are_on_the_page_and_in_json(plain: Path, tmp_path: Path) -> None:
+    words = ["inspect", str(plain), "--device", "cpu", "--text", "abc", "--target", "好", "--split", "train",
+             "--importance", "--json", "--explain-by", "norm", "--explain-by", "flow", "--assert", "no_leak",
+             "--out", str(tmp_path)]  # fmt: skip
+    done = CliRunner().invoke(commands, words)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert len(found["importance"]["heads"]) == 12
+    data = re.search(r'id="data">(.*?)</script>', (tmp_path / "attention.html").read_text("utf-8"))
+    assert data is not None
+    page = json.loads(data[1])
+    assert page["importance"]["rows"] == "train"
+    assert page["claims"][0]["holds"] is True
+    assert page["further"]["flow"]["encoder.0.attention"] == "flow is given for the last layer of a stack"
+    assert {"norm", "flow"} == {name for one in page["samples"][0]["attentions"] for name in one.get("further", {})}

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attncli.maps import page
-from attncli.maps.page import packing
+from attncli.maps.claims import Claim, Verdict
+from attncli.maps.page import encoding, packing
+from attncli.maps.page.further import Further
 from attncli.maps.record import Maps, Rows
 from tests.maps.made import BAD, attention, maps
 
@@ -56,7 +58,7 @@ def shown(whole: Maps) -> list[np.ndarray[Any, Any]]:
     """The weights of every map as the page decodes them."""
     data = data_of(page.assemble(whole))
     return [
-        packing.decode(entry["rows"], tuple(entry["shape"]))
+        encoding.decode(entry["rows"], tuple(entry["shape"]))
         for sample in data["samples"]
         for entry in sample["attentions"]
     ]
@@ -139,9 +141,9 @@ def test_many_weights_are_bytes_on_the_scale_of_their_map(monkeypatch: pytest.Mo
     entry = data_of(page.assemble(maps(one)))["samples"][0]["attentions"][0]
     assert entry["rows"]["encoding"] == ("int8" if signed else "uint8")
     (found,) = shown(maps(one))
-    codes = np.frombuffer(b"".join(map(packing.unpack, entry["rows"]["heads"])), np.int8 if signed else np.uint8)
+    codes = np.frombuffer(b"".join(map(encoding.unpack, entry["rows"]["heads"])), np.int8 if signed else np.uint8)
     assert np.array_equal(codes.reshape(one.whole().shape) != 0, one.whole() != 0)
-    levels = packing.SIGNED_LEVELS if signed else packing.LEVELS
+    levels = encoding.SIGNED_LEVELS if signed else encoding.LEVELS
     np.testing.assert_allclose(found, one.whole(), atol=entry["rows"]["scale"] / levels / 2 * 1.001)
 
 
@@ -165,14 +167,14 @@ def test_a_page_that_has_no_room_for_rows_shows_overviews_and_top_keys() -> None
     for entry, one in zip(data["samples"][0]["attentions"], long_maps().samples[0].attentions, strict=True):
         assert entry["rows"] is None
         summary = one.summary
-        keys = np.frombuffer(b"".join(map(packing.unpack, entry["top"]["keys"])), "<u2")
+        keys = np.frombuffer(b"".join(map(encoding.unpack, entry["top"]["keys"])), "<u2")
         assert np.array_equal(keys.reshape(summary.top_keys.shape), summary.top_keys.astype("<u2"))
-        weights = packing.decode(entry["top"]["weights"], summary.top_weights.shape)
+        weights = encoding.decode(entry["top"]["weights"], summary.top_weights.shape)
         np.testing.assert_allclose(weights, summary.top_weights, atol=entry["top"]["weights"]["scale"] / 500)
         for name in ("largest", "mean"):
             cells = getattr(summary.overview, name)
             seen = entry["overview"][name]
-            np.testing.assert_allclose(packing.decode(seen, cells.shape), cells, atol=seen["scale"] / 500)
+            np.testing.assert_allclose(encoding.decode(seen, cells.shape), cells, atol=seen["scale"] / 500)
 
 
 def test_rows_of_heads_that_were_named_are_added_while_there_is_room() -> None:
@@ -181,7 +183,7 @@ def test_rows_of_heads_that_were_named_are_added_while_there_is_room() -> None:
     assert data["shows"] == {"detail": "top", "heads": 2, "left_out": 0}
     assert [text is not None for text in first["rows"]["heads"]] == [True, False, True]
     assert (first["rows"]["first"], first["rows"]["count"]) == (100, 200)
-    raw = np.frombuffer(packing.unpack(first["rows"]["heads"][2]), np.uint8).reshape(200, 600)
+    raw = np.frombuffer(encoding.unpack(first["rows"]["heads"][2]), np.uint8).reshape(200, 600)
     truth = long_maps().samples[0].attentions[0].whole()[2, 100:300]
     np.testing.assert_allclose(np.maximum(raw.astype(float) - 1, 0) * first["rows"]["scale"] / 254, truth,
                                atol=first["rows"]["scale"] / 500)  # fmt: skip
@@ -221,7 +223,9 @@ def test_the_page_carries_its_certificate() -> None:
 def test_every_script_is_part_of_the_package_and_of_the_page() -> None:
     from importlib.resources import files
 
-    assert sorted(page.SCRIPTS) == sorted(entry.name for entry in files(page).iterdir() if entry.name.endswith(".js"))
+    all_of_it = Further([{}], {"heads": []}, [], {"norm": {}}, [Verdict(Claim("no_leak", "no_leak"), True, "")])
+    scripts = (*page.SCRIPTS, *all_of_it.scripts(), "page.js")
+    assert sorted(scripts) == sorted(entry.name for entry in files(page).iterdir() if entry.name.endswith(".js"))
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node on PATH to parse the script with")

@@ -18,15 +18,16 @@ from importlib.resources import files
 from typing import Any
 
 from attncli.maps.labels import visible
+from attncli.maps.page.further import Further
 from attncli.maps.page.packing import BUDGET, payload
 from attncli.maps.record import Maps
 from attncli.maps.roles import Role
 
 SCRIPTS = (
     "data.js", "inflate.js", "colours.js", "state.js", "planes.js", "grid.js", "heat.js", "names.js", "move.js",
-    "lines.js", "text.js", "pairs.js", "steps.js", "compare.js", "table.js", "pictures.js", "frame.js", "page.js",
+    "lines.js", "text.js", "pairs.js", "steps.js", "compare.js", "table.js", "sheet.js", "pictures.js", "frame.js",
 )  # fmt: skip
-"""In this order, in one scope."""
+"""In this order, in one scope; then those of what else the page has, and page.js, which begins."""
 
 
 def assemble(
@@ -36,12 +37,13 @@ def assemble(
     found: Sequence[Role] | None = None,
     beside: Maps | None = None,
     matches: Sequence[dict[str, Any]] = (),
+    further: Further | None = None,
 ) -> str:
     """The whole page as text, of at most `budget` bytes where overviews fit into it. `found`: roles that are known
     already; `beside`: maps of another run on the same texts, to compare with; `matches`: which heads
-    of both are alike."""
-    data = payload(maps, budget, found=found, beside=beside, matches=matches)
-    style, script = _source("page.css"), _script()
+    of both are alike; `further`: training, importance, other maps, assertions."""
+    data = payload(maps, budget, found=found, beside=beside, matches=matches, further=further)
+    style, script = _source("page.css"), _script([] if further is None else further.scripts())
     parts = {
         "policy": _policy(style, script),
         "title": html.escape(f"Attention · {visible(maps.about.get('run', 'attncli'))}"),
@@ -58,9 +60,10 @@ def escape(text: str) -> str:
     return re.sub("[<>&\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def _script() -> str:
+def _script(more: Sequence[str]) -> str:
     """All scripts in one strict scope."""
-    return '(() => {\n"use strict";\n' + "\n".join(_source(name) for name in SCRIPTS) + "})();\n"
+    names = (*SCRIPTS, *more, "page.js")
+    return '(() => {\n"use strict";\n' + "\n".join(_source(name) for name in names) + "})();\n"
 
 
 def _policy(style: str, script: str) -> str:

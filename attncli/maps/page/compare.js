@@ -49,7 +49,8 @@ function drawCompare() {
     pairing.said.textContent = "The other sample has no such head.";
     return;
   }
-  const maps = [plane(attention(), state.head), plane(second, like)];
+  const method = methodOf(second) === state.method ? state.method : "";
+  const maps = [plane(attention(), state.head, method), plane(second, like, method)];
   const [queries, keys] = [Math.min(...maps.map((map) => map.queries)), Math.min(...maps.map((map) => map.keys))];
   const rows = Math.min(SIDE, queries), columns = Math.min(SIDE, keys);
   const [a, b] = maps.map((map) => shrink(map, 0, 0, keys, queries, columns, rows, columns < keys || rows < queries ? state.far : "largest"));
@@ -68,8 +69,8 @@ function drawCompare() {
   const [x, y] = maps.map((map) => (state.query < map.queries && state.key < map.keys ? weightAt(map, state.query, state.key) : undefined));
   const unlike = unlikeTokens(one, two, second);
   const matched = like === state.head ? "" : `head ${state.head} of A is most like head ${like} of B · `;
-  pairing.said.textContent = `${matched}A ${figure(x)} · B ${figure(y)} · A − B ${x === undefined || y === undefined ? "not on this page" : (x - y).toFixed(3)}`
-    + ` · scales 0 to ${figure(top)}, and −${figure(most)} (blue) to ${figure(most)} (orange)${unlike}`;
+  pairing.said.textContent = `${matched}A ${figure(x, maps[0])} · B ${figure(y, maps[1])} · A − B ${x === undefined || y === undefined ? "not on this page" : method ? figure(x - y, maps[0]) : (x - y).toFixed(3)}`
+    + ` · scales 0 to ${figure(top, maps[0])}, and −${figure(most, maps[0])} (blue) to ${figure(most, maps[0])} (orange)${unlike}`;
   rank(one, two);
 }
 
@@ -110,7 +111,7 @@ function rank(one, two) {
     if (pairing?.ranked !== name) return;
     for (const until = performance.now() + 20; work.length && performance.now() < until;) {
       const [place, first, second, head] = work.pop();
-      found.push([place, head, distance(plane(first, head), plane(second, head))]);
+      found.push([place, head, distance(plane(first, head, ""), plane(second, head, ""))]);
     }
     if (work.length) setTimeout(go);
     else showRanking(one, found.sort((a, b) => b[2] - a[2]), "½ Σ |A − B| a row");
@@ -132,10 +133,8 @@ function distance(a, b) {
 function showRanking(one, found, measure) {
   const table = make("table", "ranking");
   table.append(tableRow("th", ["head", "in B", measure]), ...found.slice(0, 50).map(([place, head, value, other]) => {
-    const row = tableRow("td", ["", other === null ? "none" : other ?? head, value && value < 0.0005 ? small(value) : Number(value).toFixed(3)]), button = make("button", "plain", `${one.attentions[place].address} · ${head}`);
-    button.type = "button";
-    button.addEventListener("click", () => change({ attention: place, head }));
-    row.firstChild.append(button);
+    const row = tableRow("td", ["", other === null ? "none" : other ?? head, value && value < 0.0005 ? small(value) : Number(value).toFixed(3)]);
+    row.firstChild.append(plainButton(`${one.attentions[place].address} · ${head}`, () => change({ attention: place, head })));
     return row;
   }));
   pairing.ranking.replaceChildren(table);

@@ -14,9 +14,19 @@ for (const role of data.roles) {
 
 /** A statistic of a head, or its score in a role (`role:previous`); null where it has none. */
 function statistic(attention, head, name) {
-  if (!name.startsWith("role:")) return Number(attention.statistics[name][head]);
+  if (!name.startsWith("role:")) return finite(attention.statistics[name]?.[head]);
   const found = (rolesOf.get(`${attention.address}/${head}`) ?? []).find((role) => role.name === name.slice(5));
   return found ? Number(found.score) : null;
+}
+
+/** A number that came as one or as a word; null where there is none. */
+function finite(value) {
+  return value === undefined || value === null ? null : Number(value);
+}
+
+/** A statistic as text. */
+function told(value, name) {
+  return value === null ? "–" : value.toFixed(STATISTICS[name]?.[2] ?? 2);
 }
 
 /** The first role that a head holds for sure, or null. */
@@ -30,8 +40,9 @@ function shortened(text, most) {
 }
 
 /** A weight as text. */
-function figure(weight) {
+function figure(weight, map = null) {
   if (weight === undefined) return "not on this page";
+  if (map?.method) return String(Number(weight.toPrecision(3)));
   if (weight === 0 || weight === 1) return String(weight);
   return Math.abs(weight) >= 0.0005 ? weight.toFixed(3) : weight < 0 ? "> −0.001" : "< 0.001";
 }

@@ -14,9 +14,10 @@ function showSample() {
 }
 
 function showLegend() {
+  byId("legend").hidden = Boolean(VIEWS[state.view].sheet);
   const map = plane(attention(), state.head), canvas = ramp(map), top = whole(map);
   canvas.className = "scale";
-  const last = state.scale === "row" ? "the row’s largest" : figure(top);
+  const last = state.scale === "row" ? "the row’s largest" : figure(top, map);
   byId("legend").replaceChildren(make("span", "", map.signed ? `−${last}` : "0"), canvas, make("span", "", last), make("span", "blank", ""), make("span", "", state.view === "heat" ? "exactly 0, or masked" : "under 0.5 % of the scale"));
   if (state.view === "heat" && map.tops) byId("legend").append(make("span", "note", "pale: the cell a weight lies in; full: the largest of its row"));
 }
@@ -26,7 +27,7 @@ function describe(at) {
   const { from, to, weight, place } = sentence(at), line = byId("selected");
   line.setAttribute("aria-live", at === state ? "polite" : "off");
   line.replaceChildren(
-    make("bdi", "token", from), " → ", make("bdi", "token", to), " ", make("b", "", figure(weight)), ` · ${place}`);
+    make("bdi", "token", from), " → ", make("bdi", "token", to), " ", make("b", "", weight), ` · ${place}`);
 }
 
 function showProof() {

@@ -39,7 +39,7 @@ function heads(list) {
     const sorted = value !== undefined;
     const canvas = make("canvas", "thumb"), name = make("span", "name", sorted ? `${one.address} · ${head}` : `head ${head}`);
     canvas.width = canvas.height = THUMB * 2;
-    const number = make("span", "value", sorted ? Number(value).toFixed(2) : ""), role = roleOf(one, head);
+    const number = make("span", "value", sorted ? told(value, state.sort) : ""), role = roleOf(one, head);
     button.append(canvas, name, " ", number);
     if (role) button.append(" ", make("span", "role", role.name));
     // What can be read on it comes first, so that who speaks to the page can say what they see.
@@ -71,17 +71,18 @@ function drawWaiting() {
 }
 
 function drawThumb(button) {
-  const look = `${state.colours}/${state.scale}/${state.far}/${isDark()}`;
+  const look = `${state.colours}/${state.scale}/${state.far}/${isDark()}/${state.method}`;
   if (button.dataset.look === look) return;
   button.dataset.look = look;
   const [place, head] = button.dataset.place.split("/").map(Number);
-  const map = plane(sample().attentions[place], head);
+  const of = sample().attentions[place], context = button.firstChild.getContext("2d");
+  context.clearRect(0, 0, THUMB * 2, THUMB * 2);
+  if (methodOf(of) !== state.method) return;
+  const map = plane(of, head);
   const columns = Math.min(map.keys, THUMB * 2), rows = Math.min(map.queries, THUMB * 2);
   const small = shrink(map, 0, 0, map.keys, map.queries, columns, rows, state.far);
   const scaleOf = (y) => largestOf(map, Math.min(map.queries - 1, Math.floor((y / rows) * map.queries)));
-  const context = button.firstChild.getContext("2d");
   context.imageSmoothingEnabled = false;
-  context.clearRect(0, 0, THUMB * 2, THUMB * 2);
   context.drawImage(painted(small, columns, rows, palette(map), scaleOf), 0, 0, THUMB * 2, THUMB * 2);
 }
 

@@ -57,13 +57,12 @@ function drawHeat() {
   context.restore();
   drawNames(context, map);
   drawBars(context, map);
-  byId("zoom").hidden = false;
 }
 
 /** What is in the window, painted once for each place, size and look of it. */
 function drawCells(context, map) {
   const { cell, x, y, left, top, width, height } = heat;
-  const look = [attention().id, state.head, x, y, cell, width, height, state.colours, state.scale, state.far, isDark()].join();
+  const look = [attention().id, state.method, state.head, x, y, cell, width, height, state.colours, state.scale, state.far, isDark()].join();
   if (heat.imageOf !== look) {
     heat.image = cell < 1 ? farImage(map) : nearImage(map);
     heat.imageOf = look;
@@ -124,12 +123,18 @@ function writeWeights(context, map, k0, q0, columns, rows) {
   for (let q = q0; q < q0 + rows; q++) {
     for (let k = k0; k < k0 + columns; k++) {
       const weight = weightAt(map, q, k);
-      if (weight === undefined || Math.abs(weight) < 0.005) continue;
+      if (weight === undefined || Math.abs(weight) < 0.005 * map.most) continue;
       context.fillStyle = colourOf(map, weight / (largestOf(map, q) || 1)).ink;
       const [px, py] = [heat.left + (k + 0.5 - heat.x) * heat.cell, heat.top + (q + 0.5 - heat.y) * heat.cell];
-      context.fillText(Math.abs(weight) >= 0.995 ? weight.toPrecision(2).replace(/\.0$/, "") : weight.toFixed(2).replace("0.", "."), px, py);
+      context.fillText(brief(weight, map), px, py);
     }
   }
+}
+
+/** A number as short as its cell. */
+function brief(weight, map) {
+  if (map.method || Math.abs(weight) >= 0.995) return String(Number(weight.toPrecision(2)));
+  return weight.toFixed(2).replace("0.", ".");
 }
 
 function drawCursor(context, at) {

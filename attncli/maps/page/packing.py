@@ -5,13 +5,11 @@ Where they do not fit, the first of these that does: overviews (largest and mean
 every row; overviews alone. The full rows of heads that the user named are added then, one after another, while there
 is room. `shows` says which it became, and the page repeats it.
 
-Arrays are deflated and written in base64, an array a head, so that a head is decoded when it is looked at.
+How arrays are written: attncli/maps/page/encoding.py. What stands beside the maps: attncli/maps/page/further.py.
 """
 
-import base64
-import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -19,15 +17,13 @@ from numpy.typing import NDArray
 
 from attncli.maps.formats import describe, number
 from attncli.maps.labels import label, visible
-from attncli.maps.record import AttentionMap, Maps, Weights
+from attncli.maps.page.encoding import LEVELS, SIGNED_LEVELS, Encoded, Encoding, codes, encode, pack
+from attncli.maps.page.further import Further
+from attncli.maps.record import AttentionMap, Maps
 from attncli.maps.roles import Role, roles
 
 BUDGET = 20_000_000
 """Bytes of a page, unless the user says otherwise."""
-LEVELS = 254
-"""Steps of a byte above its smallest; 0 is kept for a weight that is exactly 0."""
-SIGNED_LEVELS = 126
-"""The same where weights may be below 0."""
 HALVES = 3_000_000
 """Weights up to which half floats are worth their room."""
 ROLES = 4_000_000
@@ -35,23 +31,7 @@ ROLES = 4_000_000
 SPARE = 160_000
 """Bytes of a page beside its data, and more."""
 
-Encoding = Literal["float16", "uint8", "int8"]
 Detail = Literal["all", "top", "overview"]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One array (head, …) as text."""
-
-    heads: list[str | None]
-    scale: float
-    """What the largest code stands for."""
-    encoding: Encoding
-
-    @property
-    def size(self) -> int:
-        """Characters."""
-        return sum(len(text) for text in self.heads if text is not None)
 
 
 def payload(
@@ -61,10 +41,11 @@ def payload(
     found: Sequence[Role] | None = None,
     beside: Maps | None = None,
     matches: Sequence[dict[str, Any]] = (),
+    further: Further | None = None,
 ) -> dict[str, Any]:
     """The description with visible labels, and the weights. `found` are roles that are known already; `beside` are the
     maps of another run on the same texts, to compare with, and `matches` say which head of it is like which: `address`,
-    `head`, `other` (or None), `divergence` (attncli/analysis/comparing.py)."""
+    `head`, `other` (or None), `divergence` (attncli/analysis/comparing.py); `further` is what else is known."""
     runs = [maps] if beside is None else [maps, beside]
     page = describe(maps)
     page["levels"] = {"uint8": LEVELS, "int8": SIGNED_LEVELS}
@@ -79,7 +60,12 @@ def payload(
     attentions = [attention for run in runs for _, _, attention in run.items()]
     entries = [entry for sample in page["samples"] for entry in sample["attentions"]]
     page["budget"] = budget
+    further = further or Further()
+    page |= further.data()
     room = budget - SPARE - len(str(page).encode("utf-8", "backslashreplace"))
+    missing, used = further.put(maps, page["samples"], room)
+    page |= {"further": missing} if missing else {}
+    room -= used
     page["shows"] = fill(attentions, entries, room)
     return page
 
@@ -181,7 +167,7 @@ def _named(one: AttentionMap, entry: dict[str, Any], room: int, used: int) -> tu
     for place, head in enumerate(rows.heads):
         if len(rows.queries) * one.shape[2] // 8 > room - used:
             continue
-        text = pack(_codes(np.asarray(rows.weights[place]), scale, encoding).tobytes())
+        text = pack(codes(np.asarray(rows.weights[place]), scale, encoding).tobytes())
         if used + len(text) <= room:
             texts[head], used, added = text, used + len(text), added + 1
     if added:
@@ -190,53 +176,6 @@ def _named(one: AttentionMap, entry: dict[str, Any], room: int, used: int) -> tu
     return added, used, len(rows.heads) - added
 
 
-def encode(weights: Weights, encoding: Literal["float16", "uint8"]) -> Encoded:
-    """An array (head, …), head by head. Whatever is not 0 stays so, so that what is blank on the page is blank in the
-    model. Bytes have a sign where a weight is below 0."""
-    finite = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
-    if encoding == "float16":
-        half = finite.astype("<f2")
-        least = np.finfo(np.float16).smallest_subnormal
-        half = np.where((finite != 0) & (half == 0), np.where(finite < 0, -least, least), half)
-        return Encoded([pack(one.astype("<f2").tobytes()) for one in half], 1.0, "float16")
-    kind: Encoding = "int8" if float(finite.min(initial=0.0)) < 0 else "uint8"
-    scale = float(np.abs(finite).max(initial=0.0)) or 1.0
-    return Encoded([pack(_codes(one, scale, kind).tobytes()) for one in finite], scale, kind)
-
-
-def _codes(weights: Weights, scale: float, encoding: Encoding) -> NDArray[Any]:
-    levels = LEVELS if encoding == "uint8" else SIGNED_LEVELS
-    finite = np.nan_to_num(weights, nan=0.0, posinf=0.0, neginf=0.0)
-    codes = np.abs(finite)
-    codes *= np.float32(levels / scale)
-    codes += 1.5  # rounds, and leaves 0 to what is exactly 0
-    codes *= np.sign(finite)
-    return codes.astype(np.uint8 if encoding == "uint8" else np.int8)
-
-
 def _indices(keys: NDArray[np.int32], count: int) -> list[str]:
     """Places of keys, -1 where there is none; in two bytes where these are enough."""
     return [pack(one.astype("<u2" if count < 65_535 else "<u4").tobytes()) for one in keys]
-
-
-def pack(raw: bytes) -> str:
-    """Deflated, in base64."""
-    deflate = zlib.compressobj(3, zlib.DEFLATED, -15, 9)
-    return base64.b64encode(deflate.compress(raw) + deflate.flush()).decode()
-
-
-def unpack(text: str) -> bytes:
-    """The inverse of `pack`."""
-    return zlib.decompress(base64.b64decode(text), -15)
-
-
-def decode(encoded: dict[str, Any], shape: tuple[int, ...]) -> Weights:
-    """The weights (head, …) of an entry as the page shows them: the inverse of `encode` but for its rounding."""
-    raw = b"".join(unpack(text) for text in encoded["heads"])
-    if encoded["encoding"] == "float16":
-        return np.frombuffer(raw, "<f2").reshape(shape).astype(np.float32)
-    signed = encoded["encoding"] == "int8"
-    codes = np.frombuffer(raw, np.int8 if signed else np.uint8).reshape(shape).astype(np.float32)
-    step = np.float32(encoded["scale"] / (SIGNED_LEVELS if signed else LEVELS))
-    weights: Weights = (np.sign(codes) * np.maximum(np.abs(codes) - 1, 0) * step).astype(np.float32)
-    return weights

@@ -18,6 +18,14 @@ function tableRow(tag, cells) {
   return row;
 }
 
+/** A button that looks like a link, for tables. */
+function plainButton(text, does) {
+  const button = make("button", "plain", text);
+  button.type = "button";
+  button.addEventListener("click", does);
+  return button;
+}
+
 function pairs(list, entries) {
   list.replaceChildren(...entries.map(([name, value]) => {
     const pair = make("div");
@@ -26,42 +34,41 @@ function pairs(list, entries) {
   }));
 }
 
-const SHOW = { heat: showHeat, lines: showLines, text: showText, pairs: showPairs, steps: showSteps, compare: showCompare, table: showTable };
-const DRAW = { heat: drawHeat, lines: drawLines, text: drawText, pairs: drawPairs, steps: drawSteps, compare: drawCompare, table: drawTable };
-
 function redraw(changed) {
   const any = (...names) => names.some((name) => changed.has(name));
   if (any("sample")) showSample();
   if (any("sample", "sort")) buildGrid();
-  else if (any("colours", "scale", "far")) redrawThumbs();
+  else if (any("colours", "scale", "far", "method")) redrawThumbs();
   markThumb();
   if (any("sample", "attention", "head")) showHead();
   if (any("sample", "attention", "view", "rows")) showView();
-  else DRAW[state.view]();
+  else VIEWS[state.view].draw();
   showLegend();
-  describe(state);
+  (VIEWS[state.view].say ?? describe)(state);
 }
 
 function showHead() {
   const one = attention();
   byId("detail-title").textContent = `${one.address} · head ${state.head}`;
   const entries = Object.keys(STATISTICS).filter((name) => name !== "model");
-  const role = roleOf(one, state.head), numbers = entries.map((name) => [name, statistic(one, state.head, name).toFixed(2)]);
+  const role = roleOf(one, state.head), numbers = entries.map((name) => [STATISTICS[name][0], told(statistic(one, state.head, name), name)]);
   if (role) numbers.push(["role", `${role.name} ${Number(role.score).toFixed(2)}`]);
   pairs(byId("numbers"), numbers);
-  byId("rows-field").hidden = one.writes === null || one.kind === "self";
 }
 
 function showView() {
-  for (const view of VIEWS) {
+  for (const view of Object.keys(VIEWS)) {
     const tab = byId(`tab-${view}`);
     tab.setAttribute("aria-selected", String(view === state.view));
     tab.tabIndex = view === state.view ? 0 : -1;
   }
   byId("panel").setAttribute("aria-labelledby", `tab-${state.view}`);
   byId("zoom").hidden = state.view !== "heat";
+  const own = Boolean(VIEWS[state.view].sheet), one = attention();
+  for (const name of ["scale", "far"]) byId(name).parentElement.hidden = own;
+  byId("rows-field").hidden = own || one.writes === null || one.kind === "self";
   const panel = byId("panel"), focused = panel.contains(document.activeElement);
-  SHOW[state.view](panel);
+  VIEWS[state.view].show(panel);
   if (focused) panel.querySelector("[tabindex='0']")?.focus({ preventScroll: true });
 }
 
@@ -71,15 +78,21 @@ function listen() {
     const chosen = { sample: clamp(event.target.value, data.samples.length) };
     change({ ...chosen, ...mostTelling(data.samples[chosen.sample]), chosen: false });
   });
-  VIEWS.forEach((view, place) => {
-    byId(`tab-${view}`).addEventListener("click", () => change({ view }));
-    byId(`tab-${view}`).addEventListener("keydown", (event) => {
-      const by = { ArrowLeft: VIEWS.length - 1, ArrowRight: 1 }[event.key];
+  const views = Object.keys(VIEWS);
+  byId("views").append(...views.map((view, place) => {
+    const tab = make("button", "", VIEWS[view].title);
+    Object.assign(tab, { type: "button", id: `tab-${view}` });
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-controls", "panel");
+    tab.addEventListener("click", () => change({ view }));
+    tab.addEventListener("keydown", (event) => {
+      const by = { ArrowLeft: views.length - 1, ArrowRight: 1 }[event.key];
       if (!by) return;
-      change({ view: VIEWS[(place + by) % VIEWS.length] });
+      change({ view: views[(place + by) % views.length] });
       byId(`tab-${state.view}`).focus();
     });
-  });
+    return tab;
+  }));
   byId("previous").addEventListener("click", () => stepHead(-1));
   byId("next").addEventListener("click", () => stepHead(1));
   byId("zoom-in").addEventListener("click", () => zoom(1.4));
@@ -89,7 +102,7 @@ function listen() {
   byId("save-png").addEventListener("click", savePng);
   byId("save-svg").addEventListener("click", saveSvg);
   addEventListener("keydown", shortcuts);
-  addEventListener("resize", () => DRAW[state.view]());
+  addEventListener("resize", () => VIEWS[state.view].draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(null));
   addEventListener("beforeprint", () => thumbs.slice(0, 400).forEach(drawThumb));
 }
@@ -107,7 +120,7 @@ function setTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   redrawThumbs();
-  DRAW[state.view]();
+  VIEWS[state.view].draw();
   showLegend();
 }
 
@@ -120,5 +133,5 @@ Object.assign(state, recall());
 settle();
 Object.assign(state, largest(), recall());
 settle();
-redraw(new Set(Object.keys(state)));
+for (const listener of listeners) listener(new Set(Object.keys(state)));
 setTheme(null);

@@ -88,7 +88,7 @@ function drawLinks(context, map, q, from, middle) {
     if (!middle.has(k)) continue;
     context.globalAlpha = (k === best ? 0.9 : 0.3) * (selected ? 1 : 0.6);
     context.strokeStyle = selected ? ink("accent") : ink("line");
-    context.lineWidth = (k === best ? 1.5 : 0.8) + 3 * Math.min(1, Math.abs(weight));
+    context.lineWidth = (k === best ? 1.5 : 0.8) + 3 * Math.min(1, Math.abs(weight) / (map.most || 1));
     context.beginPath();
     context.moveTo(middle.get(k), 34);
     context.bezierCurveTo(middle.get(k), 34 + GAP * 0.4, from, 30 + GAP * 0.6, from, GAP + 30);

@@ -19,7 +19,7 @@ function meanings({ encoding, scale }) {
       const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
       return code & 32768 ? -size : size;
     });
-    return halves;
+    return scale === 1 ? halves : halves.map((value) => value * scale);
   }
   const step = scale / data.levels[encoding], signed = encoding === "int8";
   return Float32Array.from({ length: 256 }, (_, code) => {
@@ -33,11 +33,13 @@ function decoded(encoded, head, count) {
   return { codes: half ? new Uint16Array(bytes.buffer) : bytes, value: meanings(encoded) };
 }
 
-function plane(attention, head) {
-  const name = `${attention.id}/${head}`;
+function plane(attention, place, method = methodOf(attention)) {
+  const shown = method ? attention.further[method] : attention, { rows, top, overview } = shown;
+  const head = method && rows.heads.length === 1 ? 0 : place, name = `${attention.id}/${method}/${head}`;
   if (planes.has(name)) return planes.get(name);
-  const [, queries, keys] = attention.shape, { rows, top, overview } = attention;
-  const map = { queries, keys, full: null, tops: null, overview: null, rows: new Float32Array(queries), largest: 0, signed: false };
+  const [, queries, keys] = attention.shape;
+  // `most` is the upper end of a scale that is one for all heads: a whole row, or the largest number of all heads.
+  const map = { method, most: shown.most ?? 1, queries, keys, full: null, tops: null, overview: null, rows: new Float32Array(queries), largest: 0, signed: false };
   if (rows?.heads[head]) map.full = { ...decoded(rows, head, rows.count * keys), first: rows.first, last: rows.first + rows.count };
   if (top) {
     const each = top.wide ? 4 : 2, bytes = unpack(top.keys[head], each * queries * top.count);

@@ -1,7 +1,18 @@
 // What is selected. One record, one way to change it; every view redraws from it. It lives in the address, so that a
 // place in a page can be sent to somebody.
 
-const VIEWS = ["heat", "lines", "text", "pairs", "steps", "compare", "table"];
+/** Views by name: what their tab says, what lays them out, what draws them again; `sheet` and `say` where what is saved
+ *  and what is announced is not the selected head and weight. Scripts of data that not every page has add theirs. */
+const VIEWS = {
+  heat: { title: "Heat map", show: showHeat, draw: drawHeat },
+  lines: { title: "Lines", show: showLines, draw: drawLines },
+  text: { title: "Text", show: showText, draw: drawText },
+  pairs: { title: "Pair", show: showPairs, draw: drawPairs },
+  steps: { title: "Steps", show: showSteps, draw: drawSteps },
+  compare: { title: "Compare", show: showCompare, draw: drawCompare },
+  table: { title: "Table", show: showTable, draw: drawTable },
+};
+/** Of each statistic its title, what it is, and the digits to show. */
 const STATISTICS = {
   model: ["order of the model", "Layers from the first to the last."],
   information: ["information", "What a query tells about where it looks, in nats: high for a head that aligns, 0 for one that always looks at the same place."],
@@ -16,7 +27,7 @@ const STATISTICS = {
 const state = {
   sample: 0, attention: 0, head: 0, query: 0, key: 0, chosen: false,
   view: "heat", sort: "model", scale: "one", colours: "viridis", rows: "written",
-  far: "largest", other: -1,
+  far: "largest", other: -1, method: "",
 };
 const listeners = [];
 
@@ -39,6 +50,7 @@ function settle() {
   state.head = clamp(state.head, attention().shape[0]);
   state.query = clamp(state.query, attention().shape[1]);
   state.key = clamp(state.key, attention().shape[2]);
+  state.method = methodOf(attention());
   state.other = state.other < 0 ? -1 : clamp(state.other, data.samples.length);
 }
 
@@ -52,6 +64,11 @@ function sample() {
 
 function attention() {
   return sample().attentions[state.attention];
+}
+
+/** Which map of an attention is shown: the chosen one where it has that, else its weights, whose name is empty. */
+function methodOf(of) {
+  return Object.hasOwn(of.further ?? {}, state.method) ? state.method : "";
 }
 
 /** Names of the rows: the tokens that the queries wrote, where they wrote any and the reader wants that. */
@@ -71,7 +88,7 @@ function largestOf(map, q) {
 
 /** The upper end of a scale that does not differ from row to row; weights that sum to no fixed number may be above 1. */
 function whole(map) {
-  return state.scale === "head" ? map.largest : Math.max(1, map.largest);
+  return state.scale === "head" ? map.largest : Math.max(map.most, map.largest);
 }
 
 /** The colours of a map: those of the reader's choice, but of weights with a sign. */
@@ -83,7 +100,7 @@ function palette(map) {
 function sentence(at) {
   const map = plane(attention(), state.head), weight = weightAt(map, at.query, at.key);
   const from = shortened(rowNames()[at.query], 40), to = shortened(keyNames()[at.key], 40);
-  return { from, to, weight, place: standing(map, at, weight) };
+  return { from, to, weight: figure(weight, map), place: [map.method, standing(map, at, weight)].filter(Boolean).join(" · ") };
 }
 
 function standing(map, at, weight) {
@@ -93,7 +110,7 @@ function standing(map, at, weight) {
     return `rank ${larger + 1} of ${map.keys}`;
   }
   const cell = cellOf(map, at.query, at.key);
-  const around = `its cell of ${cell.cells.join(" × ")}: mean ${figure(cell.mean)}, largest ${figure(cell.largest)}`;
+  const around = `its cell of ${cell.cells.join(" × ")}: mean ${figure(cell.mean, map)}, largest ${figure(cell.largest, map)}`;
   return map.tops ? `not among the ${map.tops.count} largest of its row · ${around}` : around;
 }
 
@@ -103,8 +120,8 @@ function largest() {
 }
 
 function remember() {
-  const { sample, attention, head, query, key, view, other } = state;
-  const text = `#sample=${sample}&attention=${attention}&head=${head}&query=${query}&key=${key}&view=${view}${other < 0 ? "" : `&other=${other}`}`;
+  const { sample, attention, head, query, key, view, other, method } = state;
+  const text = `#sample=${sample}&attention=${attention}&head=${head}&query=${query}&key=${key}&view=${view}${other < 0 ? "" : `&other=${other}`}${method && `&method=${method}`}`;
   try {
     history.replaceState(null, "", text);
   } catch {
@@ -115,8 +132,8 @@ function remember() {
 function recall() {
   const found = {};
   for (const [name, value] of new URLSearchParams(location.hash.slice(1))) {
-    if (name === "view" && VIEWS.includes(value)) found.view = value;
-    if (["sample", "attention", "head", "query", "key", "other"].includes(name)) found[name] = value;
+    if (name === "view" && Object.hasOwn(VIEWS, value)) found.view = value;
+    if (["sample", "attention", "head", "query", "key", "other", "method"].includes(name)) found[name] = value;
   }
   return found;
 }

@@ -44,7 +44,7 @@ function hypothesis(one, place) {
   head.addEventListener("click", () => change({ sample: place, chosen: true }));
   box.append(head);
   if (!of) return box;
-  const q = Math.min(state.query, of.shape[1] - 1), names = one.axes[of.writes ?? of.queries], map = plane(of, Math.min(state.head, of.shape[0] - 1));
+  const q = Math.min(state.query, of.shape[1] - 1), names = one.axes[of.writes ?? of.queries], map = plane(of, Math.min(state.head, of.shape[0] - 1), "");
   const text = make("p", "so-far"), from = Math.max(0, q - 60);
   for (let i = from; i <= q; i++) text.append(make("bdi", i === q ? "token now" : "token", shortened(names[i], 28)), " ");
   if (of.shape[1] <= state.query) text.append(make("span", "note", "(ended)"));

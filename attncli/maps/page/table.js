@@ -5,16 +5,14 @@ let figures = { by: "model", down: true, body: null };
 function showTable(panel) {
   const table = make("table", "figures"), head = make("tr"), body = make("tbody");
   for (const name of ["model", ...STATISTIC_NAMES, "role"]) {
-    const cell = make("th"), button = make("button", "plain", name === "model" ? "head" : name);
-    button.type = "button";
-    cell.scope = "col";
-    cell.dataset.name = name;
-    button.title = STATISTICS[name]?.[1] ?? "The first role that the head holds for sure, and its score with a 95 % interval.";
-    button.addEventListener("click", () => {
+    const cell = make("th"), button = plainButton(name === "model" ? "head" : STATISTICS[name]?.[0] ?? name, () => {
       figures.down = figures.by === name ? !figures.down : true;
       figures.by = name;
       fillTable();
     });
+    cell.scope = "col";
+    cell.dataset.name = name;
+    button.title = STATISTICS[name]?.[1] ?? "The first role that the head holds for sure, and its score with a 95 % interval.";
     cell.append(button);
     head.append(cell);
   }
@@ -40,11 +38,8 @@ function fillTable() {
     cell.setAttribute("aria-sort", cell.dataset.name !== by ? "none" : down === (by !== "model") ? "descending" : "ascending");
   }
   body.replaceChildren(...all.map(({ one, place, head }) => {
-    const role = roleOf(one, head), row = tableRow("td", ["", ...STATISTIC_NAMES.map((name) => statistic(one, head, name).toFixed(2)), ""]);
-    const button = make("button", "plain", `${one.address} · ${head}`);
-    button.type = "button";
-    button.addEventListener("click", () => change({ attention: place, head }));
-    row.firstChild.append(button);
+    const role = roleOf(one, head), row = tableRow("td", ["", ...STATISTIC_NAMES.map((name) => told(statistic(one, head, name), name)), ""]);
+    row.firstChild.append(plainButton(`${one.address} · ${head}`, () => change({ attention: place, head })));
     row.lastChild.textContent = role ? `${role.name} ${Number(role.score).toFixed(2)} [${Number(role.low).toFixed(2)}, ${Number(role.high).toFixed(2)}]` : "–";
     row.dataset.place = `${place}/${head}`;
     return row;

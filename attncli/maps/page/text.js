@@ -23,15 +23,15 @@ function drawText() {
   markTokens(words.queries, q);
   markTokens(words.keys, state.key);
   tintKeys(words.keys, map);
-  const order = entries(map, q, 0.0005).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, TABLE_ROWS);
+  const order = entries(map, q, 0.0005 * map.most).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, TABLE_ROWS);
   const name = shortened(rowNames()[q], 60);
   words.table.replaceChildren(
     make("caption", "", `“${name}” (${rowTitle().toLowerCase()}, place ${q}): its largest weights`),
     tableRow("th", ["key", "place", "weight", "share"]),
     ...order.map(([k, weight]) => {
-      const line = tableRow("td", [shortened(keyNames()[k], 60), k, figure(weight), ""]);
+      const line = tableRow("td", [shortened(keyNames()[k], 60), k, figure(weight, map), ""]);
       const bar = make("span", "share");
-      bar.style.width = `${Math.min(100, Math.abs(weight) * 100).toFixed(1)}%`;
+      bar.style.width = `${Math.min(100, (Math.abs(weight) / (map.most || 1)) * 100).toFixed(1)}%`;
       line.lastChild.append(bar);
       return line;
     }),
