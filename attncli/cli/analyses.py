@@ -109,7 +109,7 @@ def explanations(
     from attncli.cli.terminal import log
 
     found, refused = [], dict[str, dict[str, str]]()
-    for number, (place, row) in enumerate(forced_rows(rows, samples)):
+    for number, (place, row) in enumerate(forced_rows(rows, samples) if methods else ()):
         looked = look(inspector, row, place=place)
         for method in methods:
             made = explain(looked, method)
