@@ -14,7 +14,7 @@ from torch import Tensor
 from attncli.checking.answers import answers
 from attncli.checking.caches import cached
 from attncli.checking.measure import Measure, apart
-from attncli.checking.subject import Subject, shake
+from attncli.checking.subject import SPREAD, Subject, shake
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model, build_model
 from attncli.nn.normalizers import Sum
@@ -137,12 +137,20 @@ def _settled(subject: Subject) -> Iterator[Measure]:
     yield Measure(0.0 if torch.equal(*made) else math.inf, "two evaluations of one batch differ")
 
 
+DRAWS = (SPREAD, SPREAD, SPREAD, 1.0, 1.0)
+"""Standard deviations of the weights; the wide ones make scores that outweigh a bias which lowers all of them."""
+LEAST = 1e-9
+"""A gradient below this is none."""
+
+
 def _gradients(subject: Subject) -> Iterator[Measure]:
-    """Over several draws of the weights, since one draw may put a relu to sleep."""
+    """Over several draws of the weights, since one may put a relu to sleep, and wide ones where some still sleep."""
     largest: dict[str, float] = {}
     model = subject.copy()
-    for seed in range(3):
-        shake(model, seed=seed + 1)
+    for seed, spread in enumerate(DRAWS):
+        if spread > SPREAD and all(found >= LEAST for found in largest.values()):
+            break
+        shake(model, seed=seed + 1, spread=spread)
         model.zero_grad()
         loss = model.losses(subject.batch()).loss
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -154,7 +162,7 @@ def _gradients(subject: Subject) -> Iterator[Measure]:
             largest[own] = max(largest.get(own, 0.0), found)
     own_names = {name for name, _ in model.named_parameters()}
     for name, found in largest.items():
-        if found < 1e-9 and not (name in own_names and cancels(model, name)):
+        if found < LEAST and not (name in own_names and cancels(model, name)):
             yield Measure(math.inf, f"{name} gets no gradient")
     yield Measure(0.0, "")
 

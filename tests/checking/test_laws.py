@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from attncli.checking import laws
 from attncli.checking.certificate import judged
 from attncli.checking.laws import LAWS, Law
 from attncli.checking.subject import Subject, subject_of
-from attncli.nn import attention, cache, normalizers
+from attncli.nn import attention, cache, normalizers, positions
 from attncli.nn.layers import Branch
 from attncli.nn.recurrent import Decoder
 from attncli.nn.view import View
@@ -183,6 +184,19 @@ def test_a_fault_of_any_kernel_breaks_the_law_of_kernels(kernel: str, monkeypatc
     verdict = judged(BY_NAME["kernel"], subject("tagging", model))
     assert not verdict.holds
     assert f"encoder.0.attention: the {kernel} kernel is not the reference" in verdict.witness
+
+
+def test_what_sleeps_at_small_weights_is_woken_by_wide_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bias that lowers every score may leave a relu nothing; what is cut off stays cut off at any weights."""
+    asleep = "{heads: 2, position: kerple, normalizer: {kind: pointwise, divide_by: one}}"
+    model = MODELS["seq2seq"].replace("{heads: 2}", asleep)
+    assert judged(BY_NAME["gradient"], subject(model=model)).holds
+    real = positions.biases.Kerple.at
+    monkeypatch.setattr(positions.biases.Kerple, "at", lambda self, distance: real(self, distance).detach())
+    assert "position.size gets no gradient" in judged(BY_NAME["gradient"], subject(model=model)).witness
+    monkeypatch.undo()
+    monkeypatch.setattr(laws, "DRAWS", laws.DRAWS[:3])
+    assert "position.size gets no gradient" in judged(BY_NAME["gradient"], subject(model=model)).witness
 
 
 def test_a_mask_that_is_ignored_breaks_the_law_of_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,3 +76,16 @@ def test_what_is_never_above_zero_needs_another_cut(normalizer, position):
     cut = "relu" if normalizer == "sum" else "relu_squared"
     rule = f"normalizer: 'distance' is never above 0, and {cut} makes 0 of all that is below: no score would count"
     assert refused(unmarked(text)) == whole(text, (rule, "write softmax, or activation: softplus"))
+
+
+def test_a_hard_stop_needs_scores_that_may_be_positive():
+    text = (
+        "name: x\ntask: seq2seq\nmodel:\n  encoder: {kind: recurrent}\n  decoder:\n    kind: recurrent\n"
+        "    cross_attention: {score: distance, normalizer: ▸monotonic}\n"
+    )
+    rule = (
+        "normalizer: 'distance' is never above 0, and hard 'monotonic' stops at scores from 0 on alone: "
+        "no score would count"
+    )
+    assert refused(unmarked(text)) == whole(text, (rule, "write evaluation: expected, or another score"))
+    assert load_text(unmarked(text).replace("monotonic", "{kind: monotonic, evaluation: expected}")).run

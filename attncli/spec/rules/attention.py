@@ -6,7 +6,7 @@ from attncli.spec.base import Fault
 from attncli.spec.fixed import Projection
 from attncli.spec.masks.predicates import Causal, Neighbourhood, Prefix, Same
 from attncli.spec.masks.rules import mask_faults
-from attncli.spec.normalizers import Queries
+from attncli.spec.normalizers import Monotonic, Queries
 from attncli.spec.positions import Alibi, Forgetting, Kerple, NoPosition, Rotary, Xpos
 from attncli.spec.recurrent import Recurrent
 from attncli.spec.rules import kernels, positions, second, sequential, steps
@@ -123,6 +123,10 @@ def _normalizer(site: Site, *, writes: bool) -> Iterator[Fault]:
     if lowers and cut in ("relu", "relu_squared") and a.talking_heads in ("none", "after"):
         rule = f"'distance' is never above 0, and {cut} makes 0 of all that is below: no score would count"
         yield Fault((*site.where, "normalizer"), rule, "write softmax, or activation: softplus")
+    hard = isinstance(a.normalizer, Monotonic) and a.normalizer.evaluation == "hard"
+    if lowers and hard and a.talking_heads in ("none", "after"):
+        rule = "'distance' is never above 0, and hard 'monotonic' stops at scores from 0 on alone: no score would count"
+        yield Fault((*site.where, "normalizer"), rule, "write evaluation: expected, or another score")
     if not isinstance(site.attention.normalizer, Queries):
         return
     where, help = (*site.where, "normalizer"), "write softmax, or another one that weighs each query alone"
