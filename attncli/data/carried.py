@@ -71,9 +71,10 @@ class Carried:
         if not self.integers and not self.word and not self.samples:
             return [Numbers({}, {}) for _ in rows]
         words: list[list[int]] = vocabulary.words_of(texts) if self.integers or self.word else [[] for _ in rows]
-        return [self._of_row(*each) for each in zip(rows, texts, words, strict=True)]
+        return [self.of_row(*each) for each in zip(rows, texts, words, strict=True)]
 
-    def _of_row(self, row: Row, text: str, words: list[int]) -> "Numbers | Wrong":
+    def of_row(self, row: Row, text: str, words: list[int]) -> "Numbers | Wrong":
+        """The same of one row, whose tokens stand in these words."""
         tokens: dict[str, list[int]] = {"word": words} if self.word else {}
         numbers: dict[str, int] = {}
         for name in (*self.integers, *self.samples):

@@ -88,6 +88,12 @@ class Vocabulary:
         encodings = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return [_word_numbers(text, one.offsets) for text, one in zip(texts, encodings, strict=True)]
 
+    def encode_part(self, text: str, part: slice) -> tuple[list[int], list[int]]:
+        """The ids of a part of a text, and for each the number of its word in the whole text."""
+        (ids,), start = self.encode_many([text[part]]), part.start
+        offsets = self.tokenizer.encode(text[part], add_special_tokens=False).offsets
+        return ids, _word_numbers(text, [(start + begin, start + end) for begin, end in offsets])
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ids. PAD, BOS and EOS are left out, an unknown token shows as such."""
         kept = [token for token in ids if token not in (self.pad, self.bos, self.eos)]

@@ -7,6 +7,7 @@ from typing import Any, Protocol, assert_never
 
 import torch
 
+from attncli.data.carried import Wrong
 from attncli.data.codec import Codec, Example, Fault
 from attncli.errors import InputError
 from attncli.evaluation.gaps import fill, gapped
@@ -121,16 +122,19 @@ class Answering:
                 assert_never(self.run.task)
 
     def _gapped(self, text: str) -> Example | Fault:
-        ids = gapped(text, self.codec.vocabularies["text"], self.run.tokenizer_of("text"))
-        found = self._limited(ids, 2, keep_end=False)
-        if isinstance(found, Example) and self.codec.vocabularies["text"].mask not in found.fields["text"]:
+        vocabulary, kind = self.codec.vocabularies["text"], self.run.tokenizer_of("text")
+        first, *rest = text.split("\t") if self.codec.parts > 1 or self.run.pairs is not None else [text]
+        ids, words = gapped(first, vocabulary, kind)
+        ids += [token for part in rest for token in (vocabulary.eos, *gapped(part, vocabulary, kind)[0])]
+        found = self._limited(ids, 2, words=words, keep_end=False)  # where a mask reads words, a text has one part
+        if isinstance(found, Example) and vocabulary.mask not in found.fields["text"]:
             return Fault("there is no [MASK] in the text", "write [MASK] where a token is missing")
         return found
 
     def _spanned(self, text: str) -> Example | Fault:
         """A text as a denoiser reads it: each [MASK] is a span that is missing."""
         vocabulary, spans = self.codec.vocabularies["source"], self.codec.collator.spans
-        ids = gapped(text, vocabulary, self.run.tokenizer_of("source"))
+        ids, _ = gapped(text, vocabulary, self.run.tokenizer_of("source"))
         if isinstance(self.run.task, Denoising) and isinstance(self.run.task.corruption, Sentinels):
             gaps = [place for place, token in enumerate(ids) if token == vocabulary.mask]
             if len(gaps) > len(spans):
@@ -141,8 +145,14 @@ class Answering:
         found = self._limited(ids, 1, keep_end=False)
         return replace(found, fields={"source": found.fields["text"]}) if isinstance(found, Example) else found
 
-    def _limited(self, ids: list[int], added: int, *, keep_end: bool) -> Example | Fault:
-        """A prompt keeps its end, half a window of it, so that there is room to write; other texts their beginning."""
+    def _limited(self, ids: list[int], added: int, *, keep_end: bool, words: Sequence[int] = ()) -> Example | Fault:
+        """A prompt keeps its end, half a window of it, so that there is room to write; other texts their beginning.
+
+        `words`: the number of the word of each token, where a mask may read it.
+        """
+        carried = self.codec.collator.carried.of_row({}, "", list(words))
+        if isinstance(carried, Wrong):
+            return Fault(*carried)
         stack = self.run.task.stack
         limit = self.run.model.stacks[stack].longest
         if len(ids) + added > limit:
@@ -150,7 +160,8 @@ class Answering:
                 rule = f"the text has {len(ids) + added} tokens, where model.{stack}.max_length is {limit}"
                 return Fault(rule, "", long=True)
             ids = ids[len(ids) - limit // 2 :] if keep_end else ids[: limit - added]
-        return self.codec.segmented(Example({"text": ids}, length=len(ids) + added))
+        tokens = {name: numbers[: len(ids)] for name, numbers in carried.of_tokens.items()}
+        return self.codec.segmented(Example({"text": ids}, length=len(ids) + added, carried=tokens))
 
     @torch.no_grad()
     def _answers(self, texts: list[str], examples: list[Example], numbers: list[int]) -> list[Answer]:
@@ -196,7 +207,9 @@ class Answering:
 
     def _filled(self, text: str, example: Example, shares: torch.Tensor) -> Answer:
         ids, gaps = fill(example.fields["text"], shares[1:], self.codec.vocabularies["text"])  # BOS stands first
-        output = self.codec.decode("text", ids)
+        ends = [place for place, token in enumerate(ids) if token == self.codec.vocabularies["text"].eos]
+        parts = zip([0, *(end + 1 for end in ends)], [*ends, len(ids)], strict=True)
+        output = "\t".join(self.codec.decode("text", ids[start:end]) for start, end in parts)
         columns = [", ".join(f"{one['token']} {one['probability']:.3f}" for one in gap) for gap in gaps]
         return Answer(text, output, ("\t".join([output, *columns]),), {"masks": gaps})
 

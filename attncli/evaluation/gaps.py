@@ -1,5 +1,6 @@
 """Texts with [MASK] in them: as ids, and filled."""
 
+import re
 from typing import Any
 
 from torch import Tensor
@@ -11,21 +12,27 @@ MASK = "[MASK]"
 CANDIDATES = 5
 
 
-def gapped(text: str, vocabulary: Vocabulary, kind: Tokenizer) -> list[int]:
-    """The ids of a text in which each [MASK] is the mask.
+def gapped(text: str, vocabulary: Vocabulary, kind: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids of a text in which each [MASK] is the mask, and for each the number of its word, from 0.
 
     Most tokenizers count the space before a word to the word, so it vanishes with the word; where the next part
     begins with a space that its tokenizer adds by itself, it is not given twice.
     """
     ids: list[int] = []
-    parts = text.split(MASK)
-    for number, part in enumerate(parts):
-        if number and isinstance(kind, (Unigram, Words, Wordpiece)):
-            part = part.removeprefix(" ")
-        if number + 1 < len(parts) and isinstance(kind, (Bpe, Unigram, Words, Wordpiece, TokenizerFile)):
-            part = part.removesuffix(" ")
-        ids += [*([vocabulary.mask] if number else []), *(vocabulary.encode(part) if part else [])]
-    return ids
+    words: list[int] = []
+    gaps = [found.start() for found in re.finditer(re.escape(MASK), text)]
+    for start, end in zip([0, *(gap + len(MASK) for gap in gaps)], [*gaps, len(text)], strict=True):
+        first, last = start, end
+        if start and isinstance(kind, (Unigram, Words, Wordpiece)):
+            first += text[start:end].startswith(" ")
+        if end in gaps and isinstance(kind, (Bpe, Unigram, Words, Wordpiece, TokenizerFile)):
+            last -= text[first:end].endswith(" ")
+        if first < last:
+            found = vocabulary.encode_part(text, slice(first, last))
+            ids, words = ids + found[0], words + found[1]
+        if end in gaps:
+            ids, words = [*ids, vocabulary.mask], [*words, len(text[: end + 1].split()) - 1]
+    return ids, words
 
 
 def fill(ids: list[int], shares: Tensor, vocabulary: Vocabulary) -> tuple[list[int], list[list[dict[str, Any]]]]:

@@ -31,7 +31,7 @@ def faults(site: Site, task: Task, data: Data | None) -> Iterator[Fault]:
     for name in sorted(mask.of_tokens - {"document"}):
         if name in samples:
             yield Fault(where, f"'{name}' is an integer of the whole sample", f"write {name} alone")
-        elif name not in (*tokens, "word"):
+        elif name not in (*tokens, "word", "segment"):
             yield Fault(where, f"there is no '{name}' in masks", _missing(name, "integers", (*tokens, *samples)))
         else:
             yield from (Fault(where, *fault) for fault in _sides(site, task, name))
