@@ -200,7 +200,7 @@ ROWS = (
     Row("H", "Local-m and local-p", "Luong 2015", "decoder: {cross_attention: {span: {kind: predicted, half_width: 4}}}", RECURRENT, "recurrent"),
     Row("H", "Coverage with its loss", "See 2017", "decoder: {cross_attention: {score: {kind: coverage, d_hidden: 8, loss: 1}}}", RECURRENT, "recurrent"),
     Row("H", "Scheduled teacher forcing", "Bengio 2015; Duckworth 2019", "task: {kind: seq2seq, teacher_forcing: {scheduled: 0.25, over: 50%}}", "tests/training/test_forcing.py", "both"),
-    Row("H", "Copying: pointer-generator", "See 2017", "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}", "tests/nn/test_pointer.py", "recurrent"),
+    Row("H", "Copying: pointer-generator", "See 2017", "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}", "tests/nn/test_pointer.py", "both"),
     Row("H", "Context gate", "Tu 2017", "decoder: {readout: {kind: dense, gate: both}}", RECURRENT, "recurrent"),
     Row("H", "Convolutional sequence to sequence", "Gehring 2017", None, RECURRENT, why="not built"),
     Row("H", "Structured attention", "Kim 2017", None, RECURRENT, why="not built"),

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from attncli.nn.cells import Hidden
-from attncli.nn.layers import States
 from attncli.nn.readouts import SQUASH
+from attncli.nn.states import States
 
 
 class Bridge(nn.Module):

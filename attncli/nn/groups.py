@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from attncli.nn.layers import Memory, States
+from attncli.nn.states import Memory, States
 from attncli.streams import Stream
 
 PASS = 128

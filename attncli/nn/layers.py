@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -13,6 +11,7 @@ from attncli.nn.delta import build_delta
 from attncli.nn.dropout import drop
 from attncli.nn.experts import Experts, Routed, build_experts
 from attncli.nn.feedforward import Feedforward, build_feedforward
+from attncli.nn.following import Followed, follow
 from attncli.nn.latent import build_latent
 from attncli.nn.linear import build_linear
 from attncli.nn.norms import build_norm
@@ -22,6 +21,7 @@ from attncli.nn.residuals import build_residual
 from attncli.nn.retention import build_retention
 from attncli.nn.second import build_second
 from attncli.nn.segments import Recalled
+from attncli.nn.states import Memory
 from attncli.nn.view import View
 from attncli.spec import stacks as spec
 from attncli.spec.attention import ATTENTIONS, AnyAttention, CrossAttention, Latent
@@ -33,32 +33,6 @@ from attncli.spec.linear import Linear, Performer
 from attncli.spec.norms import NoNorm, NormPlace
 from attncli.spec.residuals import DeepNorm
 from attncli.spec.retention import Retention
-from attncli.streams import Stream
-
-
-class Copying(NamedTuple):
-    """What a pointer-generator reads beside the states."""
-
-    decides: Tensor  # (b n f) context, state and token
-    weights: Tensor  # (b n k) over the tokens of the stack that is read
-    ids: Tensor  # (b k) of those tokens
-
-
-class States(NamedTuple):
-    """What a stack gives to others: a vector for each place, and the last states of a recurrent one."""
-
-    values: Tensor  # (b n d)
-    stream: Stream
-    final: tuple[Tensor, ...] | None = None  # (layers·directions b d_hidden), for an LSTM also the cells
-    costs: Mapping[str, Tensor] = MappingProxyType({})  # what attentions add to the loss, by address: sums over tokens
-    copying: Copying | None = None
-    means: Mapping[str, Tensor] = MappingProxyType({})  # what parts add to the mean loss, by address
-    loads: Mapping[str, Tensor] = MappingProxyType({})  # (x) choices that fell on each expert, by address
-    left: tuple[Tensor, ...] = ()  # (b m d) what the next segment recalls, of a stack with a memory
-
-
-Memory = Mapping[str, States]
-
 
 Body = Attention | Feedforward | Experts
 """What a branch does."""
@@ -120,6 +94,8 @@ class Handed:
     """Keys and values by the name of a layer and the kind of a branch; of several layers, of the last."""
     recalled: Recalled | None = None
     """States before this segment, where the stack has a memory."""
+    pointed: Followed | None = None
+    """What the branch gave whose weights a pointer-generator reads."""
 
 
 @dataclass
@@ -157,6 +133,7 @@ class Layer(nn.Module):
         self.steps = tuple(tuple(step) for step in steps)
         self.order = tuple(name for step in self.steps for name in step)
         self.sources = dict(sources)
+        self.points: str | None = None  # the branch whose weights a pointer-generator reads
 
     def branches(self) -> Iterator[tuple[str, Branch]]:
         """Each branch with its name, in the order of the forward pass."""
@@ -211,7 +188,11 @@ class Layer(nn.Module):
             (every,) = past.inputs[name].append(x.unsqueeze(1))
             x = read = every[:, 0, -x.shape[1] - body.short.before :]
         projected = self._read(name, body, read, view, memory, handed, past)
-        return body.attend(body.ask(x, view), projected, view)
+        asked = body.ask(x, view)
+        if name != self.points:
+            return body.attend(asked, projected, view)
+        handed.pointed = follow(body, asked, projected, view, ())
+        return handed.pointed.output
 
     def _read(
         self, name: str, body: Attention, x: Tensor, view: View, memory: Memory, handed: Handed, past: LayerPast | None

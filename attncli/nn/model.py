@@ -11,7 +11,6 @@ from attncli.nn.cache import Cache
 from attncli.nn.clipping import clip_maps
 from attncli.nn.experts import Experts, Router
 from attncli.nn.initial import Undrawn, initialise
-from attncli.nn.layers import States
 from attncli.nn.lora import adapt
 from attncli.nn.outputs import Losses, TokenHead
 from attncli.nn.pointer import PointerHead
@@ -21,6 +20,7 @@ from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.recurrent_past import RecurrentPast
 from attncli.nn.spans import Adaptive
 from attncli.nn.stacks import Transformer, TransformerPast, build_transformer
+from attncli.nn.states import States
 from attncli.nn.tasks import ClassHead, Head, build_class_head, build_head
 from attncli.nn.view import Tap
 from attncli.spec import model as spec
@@ -147,7 +147,7 @@ class Model(nn.Module):
         writer, past = self._writer(), cache.past
         if isinstance(writer, Transformer):
             assert isinstance(past, TransformerPast)
-            states = States(writer.step(tokens, past, cache.places, tap), tokens)
+            states = writer.step(tokens, past, cache.places, tap)
         else:
             assert isinstance(past, RecurrentPast)
             states = writer.step(tokens, past, cache.places, tap)
@@ -197,7 +197,9 @@ def _assembled(run: Run, sizes: Sizes) -> Model:
         widths |= _widths(name, stack)
     writer = stacks[run.task.stack]
     if isinstance(output, PointerGenerator):
-        assert isinstance(writer, Decoder)
+        assert not isinstance(writer, Encoder)
+        if isinstance(writer, Transformer):
+            writer.point()
         for built in stacks.values():
             built.input.extended = True
         classes = sizes.vocabularies[writer.field]

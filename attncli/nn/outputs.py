@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from attncli.nn.feedforward import ACTIVATIONS
 from attncli.nn.kernels.linear_loss import linear_loss
-from attncli.nn.layers import States
 from attncli.nn.norms import build_norm
+from attncli.nn.states import States
 from attncli.nn.view import Tap
 from attncli.spec import outputs as spec
 from attncli.streams import IGNORE, Stream

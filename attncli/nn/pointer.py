@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from attncli.nn.layers import Copying, States
 from attncli.nn.outputs import Losses, TokenHead, predicted_places, wide
+from attncli.nn.states import Copying, States
 from attncli.nn.view import Tap
 from attncli.streams import Stream
 

@@ -12,9 +12,9 @@ from attncli.nn.bridge import Bridge
 from attncli.nn.cells import Layered, build_cells
 from attncli.nn.dropout import drop
 from attncli.nn.inputs import Tokens, build_input
-from attncli.nn.layers import Memory, States
 from attncli.nn.readouts import DenseReadout, MaxoutReadout, Readout
 from attncli.nn.recurrent_decoder import PACKED, Decoder
+from attncli.nn.states import Memory, States
 from attncli.nn.view import Tap, positions_of
 from attncli.spec import recurrent as spec
 from attncli.streams import Stream

@@ -20,11 +20,11 @@ from attncli.nn.cells import Hidden, Layered, one_step, weights_of
 from attncli.nn.dropout import drop
 from attncli.nn.following import begin, follow, sequential
 from attncli.nn.inputs import Tokens
-from attncli.nn.layers import Copying, Memory, States
 from attncli.nn.looping import Cells, Loop, loops
 from attncli.nn.readouts import SQUASH, Linear, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
 from attncli.nn.serving import Trail
+from attncli.nn.states import Copying, Memory, States
 from attncli.nn.view import Tap, View, positions_of, view_of_memory
 from attncli.streams import Stream
 

@@ -10,9 +10,10 @@ from attncli.nn.cache import KeyValue, Places
 from attncli.nn.experts import Experts
 from attncli.nn.groups import chosen, groups_of, joined, read_by
 from attncli.nn.inputs import Tokens, build_input
-from attncli.nn.layers import Around, Handed, Layer, LayerPast, Memory, States, build_layer, share_weights
+from attncli.nn.layers import Around, Handed, Layer, LayerPast, build_layer, share_weights
 from attncli.nn.norms import build_norm
 from attncli.nn.segments import Recalled, Segment, view_of_segment, within
+from attncli.nn.states import Copying, Memory, States
 from attncli.nn.view import Tap, positions_of, view_of_memory, view_of_past, view_of_self
 from attncli.spec import stacks as spec
 from attncli.streams import Stream
@@ -32,12 +33,23 @@ class Transformer(nn.Module):
         self.input = input
         self.layers = nn.ModuleList(layers)
         self.final_norm = final_norm
+        self.pointed: str | None = None  # the stack whose tokens a pointer-generator copies
+        self.d_decides = 3 * d_output
+
+    def point(self) -> None:
+        """Let the last attention to another stack tell its weights, for a pointer-generator."""
+        for layer in reversed(list(self.each_layer())):
+            if layer.sources:
+                layer.points = next(name for name in reversed(layer.order) if name in layer.sources)
+                self.pointed = layer.sources[layer.points]
+                return
 
     @property
     def apart(self) -> bool:
-        """Whether a row gives the same with others and without: experts and indexers learn of all of them."""
+        """Whether rows may go in groups: experts and indexers learn of all of them, and what points tells of all."""
         bodies = [branch.body for layer in self.each_layer() for _, branch in layer.branches()]
-        return not any(isinstance(body, Experts) or getattr(body, "indexer", None) is not None for body in bodies)
+        learns = any(isinstance(body, Experts) or getattr(body, "indexer", None) is not None for body in bodies)
+        return self.pointed is None and not learns
 
     def each_layer(self) -> Iterator[Layer]:
         """The layers, typed."""
@@ -68,12 +80,20 @@ class Transformer(nn.Module):
         views = {name: view_of_memory(tokens, memory[name].stream, tap) for name in self.sources()}
         for view in views.values():
             view.means = own.means
-        x = self.input(tokens, positions_of(tokens))
+        x = word = self.input(tokens, positions_of(tokens))
         handed = Handed(recalled=recalled)
         for layer in self.each_layer():
             x = layer(x, own, memory, views, handed)
         left = () if recalled is None else tuple(recalled.left)
-        return States(self.final_norm(x), tokens, means=own.means, loads=own.loads, left=left)
+        x = self.final_norm(x)
+        copying = self._copying(handed, x, word, {name: memory[name].stream for name in views})
+        return States(x, tokens, copying=copying, means=own.means, loads=own.loads, left=left)
+
+    def _copying(self, handed: Handed, x: Tensor, word: Tensor, read: Mapping[str, Stream]) -> Copying | None:
+        if self.pointed is None or handed.pointed is None:
+            return None
+        context, weights = handed.pointed.output, handed.pointed.weights
+        return Copying(torch.cat((context, x, word), 2), weights.mean(1), read[self.pointed].values)
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> "TransformerPast":
         """An empty past of at most `capacity` tokens, with what is read of other stacks projected once."""
@@ -93,18 +113,19 @@ class Transformer(nn.Module):
             layers.append(pasts)
         return TransformerPast(layers, {name: _repeated(memory[name].stream, rows) for name in self.sources()})
 
-    def step(self, tokens: Stream, past: "TransformerPast", places: Places, tap: Tap | None = None) -> Tensor:
+    def step(self, tokens: Stream, past: "TransformerPast", places: Places, tap: Tap | None = None) -> States:
         """States (b n d) of new tokens, which join the past; `places` has them already."""
         own = view_of_past(tokens, places, tap)
         if self.segment is not None:
             own = within(own, self.segment)
         views = {name: view_of_memory(tokens, stream, tap) for name, stream in past.sources.items()}
-        x, handed = self.input(tokens, own.query_positions), Handed()
+        x = word = self.input(tokens, own.query_positions)
+        handed = Handed()
         for layer, one in zip(self.each_layer(), past.layers, strict=True):
             x = layer(x, own, {}, views, handed, one)
         past.length += tokens.values.shape[1]
-        out: Tensor = self.final_norm(x)
-        return out
+        x = self.final_norm(x)
+        return States(x, tokens, copying=self._copying(handed, x, word, past.sources))
 
 
 def _repeated(stream: Stream, rows: int) -> Stream:

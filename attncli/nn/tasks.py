@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from attncli.nn.attention import Attention, build_attention
-from attncli.nn.layers import States
 from attncli.nn.outputs import Losses, TokenHead, build_activation, build_output, cross_entropy
+from attncli.nn.states import States
 from attncli.nn.view import Tap, View, positions_of
 from attncli.spec import tasks as spec
 from attncli.spec.attention import MultiHead

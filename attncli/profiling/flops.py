@@ -323,8 +323,8 @@ def _head(run: Run, sizes: Sizes, scene: Scene) -> Iterator[Work]:
             tied = run.model.tie_embeddings in ("output", "all")
             read = stack.input.d_embedding if tied else width
             made = map_of(task.output, width, read, sizes.vocabularies[stack.input.field])
-            if isinstance(task.output, outputs.PointerGenerator) and isinstance(stack, Recurrent):
-                made += _decides(run, stack)
+            if isinstance(task.output, outputs.PointerGenerator):
+                made += _decides(run, stack) if isinstance(stack, Recurrent) else 3 * stack.d_model
             yield _even("head", 2 * places * made)
 
 

@@ -42,8 +42,10 @@ class PointerGenerator(Spec):
     """p(w) = g softmax(W r + b)_w + (1 - g) sum of the weights of the source's tokens w; g = sigmoid(G [c; s; x] + h).
 
     See et al. 2017, arXiv:1704.04368, eq. 8 and 9. r is the readout, c the context, s what asks, x what enters the cell
-    (the token, joined with what is fed where `combine` joins them). Source and target share a tokenizer. With words,
-    a word of the source that the vocabulary lacks has an id of its own in that row, and so can be written.
+    (the token, joined with what is fed where `combine` joins them). In a Transformer the weights are the mean over the
+    heads of the last cross_attention (Gehrmann et al. 2018, arXiv:1808.10792, copy by one of them), c is what it gives,
+    s the state that is read off, x what enters the first layer. Source and target share a tokenizer. With words, a word
+    of the source that the vocabulary lacks has an id of its own in that row, and so can be written.
     """
 
     kind: Literal["pointer_generator"] = "pointer_generator"

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from attncli.nn.layers import States
 from attncli.nn.model import Model
 from attncli.nn.stacks import Transformer
+from attncli.nn.states import States
 from attncli.streams import Batch
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attncli.nn.layers import States
 from attncli.nn.model import Model
+from attncli.nn.states import States
 from attncli.spec.training import Train
 from attncli.streams import Batch
 from attncli.training.machine import autocast, compiled, low_precision

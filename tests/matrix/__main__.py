@@ -70,7 +70,7 @@ def _tried(every: dict[Family, Pairs], given: argparse.Namespace) -> Found:
             found[_key(family, result.names)] = result
             if given.log:
                 with given.log.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps([family, result.names, result.outcome, result.why]) + "\n")
+                    log.write(json.dumps([family, result.names, result.outcome, result.why, result.model]) + "\n")
             if result.outcome == "wrong":
                 print(f"WRONG {' + '.join(result.names)}: {result.why}", file=sys.stderr, flush=True)
             spent = (time.time() - began) / 60
@@ -92,7 +92,7 @@ def _logged(log: Path | None) -> Found:
     if log is None or not log.exists():
         return {}
     lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line.endswith("]")]
-    return {_key(family, names): Result(tuple(names), outcome, why) for family, names, outcome, why in lines}
+    return {_key(family, names): Result(tuple(names), *rest) for family, names, *rest in lines}
 
 
 HEAD = """# The pair matrix
@@ -104,10 +104,11 @@ every parameter, weights that survive a file, kernels that agree, zeros where a 
 from the language's own classes (`tests/matrix/options.py`), so that a new kind enters by itself. `make matrix` tries
 every pair of kinds, and every key inside a kind with a few of them. This table is what
 `python -m tests.matrix {arguments}` wrote on {date}, in {minutes:.0f} minutes. Pairs were drawn by their seed; each
-option stood in at least {least} of them.
+option stood in at least {least} of them. Pairs may mean the same model, since an option may say what is so without it;
+each model is tried once a process, and attentions are held to Python floats once for all models that have just these.
 
-| family | options | pairs | tried | passed | refused | run | wrong |
-|---|---:|---:|---:|---:|---:|---:|---:|"""
+| family | options | pairs | tried | models | passed | refused | run | wrong |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
 def _table(every: dict[Family, Pairs], found: Found, seconds: float) -> str:
@@ -119,9 +120,10 @@ def _table(every: dict[Family, Pairs], found: Found, seconds: float) -> str:
     for family, chosen in every.items():
         counts = Counter(result.outcome for (of, *_), result in found.items() if of == family)
         options, tried = len({option.name for pair in chosen for option in pair}), sum(counts.values())
+        models = {result.model for (of, *_), result in found.items() if of == family and result.model}
         lines.append(
-            f"| {family} | {options} | {len(chosen)} | {tried} | {counts['passed']} | {counts['refused']} | "
-            f"{counts['passed'] / max(1, tried):.1%} | {counts['wrong']} |"
+            f"| {family} | {options} | {len(chosen)} | {tried} | {len(models)} | {counts['passed']} | "
+            f"{counts['refused']} | {counts['passed'] / max(1, tried):.1%} | {counts['wrong']} |"
         )
     lines += ["", "Refusals by rule:", "", "| rule | pairs | reason |", "|---|---:|---|"]
     rules = Counter(result.why for result in found.values() if result.outcome == "refused")

@@ -91,6 +91,7 @@ def transformer(
     kernel: str = "auto",
     tie: str = "none",
     layers: int = 2,
+    task: str = "seq2seq",
 ) -> str:
     """An encoder and a decoder whose three attentions are all of these kinds."""
     attention = {"score": read(score), "normalizer": read(normalizer), "position": read(position), "kernel": kernel}
@@ -118,7 +119,7 @@ def transformer(
             "cross_attention": {"mask": cross},
         },
     }
-    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip())
+    return tiny(yaml.safe_dump(model, default_flow_style=True, width=10_000).strip(), task)
 
 
 HEADS = "{heads: 4, kv_heads: 2, d_head: 6, projections: all}"
@@ -223,6 +224,8 @@ def transformers() -> dict[str, str]:
             f"encoder: {{attention: {{span: {span}}}}}, decoder: {{cross_attention: {{span: {span}}}}}}}"
         )
     found |= {f"between {name}": between(name) for name in catalogue.BETWEEN}
+    found["pointer"] = transformer(task=catalogue.POINTER)
+    found["pointer, shared layers"] = transformer(task=catalogue.POINTER, share="attention", layers=3)
     mixed = "recurrent encoder"
     found[mixed] = tiny(
         "{tie_embeddings: none, encoder: {kind: recurrent, d_hidden: 5, direction: both}, "

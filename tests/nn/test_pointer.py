@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from attncli.decoding import decode
+from attncli.nn.model import Model
+from attncli.nn.recurrent_decoder import Decoder
 from attncli.reference.pointer import mixture
 from attncli.reference.vectors import affine
 from attncli.spec.training import Beam, Greedy, Sample
 from attncli.streams import Batch, stream
 from tests import catalogue
-from tests.nn.models import build, recurrent
+from tests.nn.models import build, recurrent, transformer
 
 CLASSES = 19
 SOURCES = ([5, 19, 7, 19, 20, 3], [9, 3])
@@ -21,6 +23,7 @@ SPECS = {
     "See": recurrent(task=catalogue.POINTER, **SEE),
     "at once": recurrent(task=catalogue.POINTER, writer=catalogue.WRITERS["Luong"]),
     "Bahdanau": recurrent(task=catalogue.POINTER, writer=catalogue.WRITERS["Bahdanau"]),
+    "Transformer": transformer(task=catalogue.POINTER, position="rotary"),
 }
 every_spec = pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
 
@@ -34,13 +37,18 @@ def batch(left: bool = False) -> Batch:
     }
 
 
+def last_cross(model: Model) -> str:
+    return "cross_attention" if isinstance(model.decoder, Decoder) else "1.cross_attention"
+
+
 @every_spec
 @torch.no_grad()
 def test_probabilities_are_those_of_the_reference(spec):
     model, records = build(spec), []
     states = model.states(batch(), records.append)
     logits = model(batch())
-    weights = torch.cat([record.weights for record in records], 2).mean(1)
+    pointing = [record for record in records if record.address == f"decoder.{last_cross(model)}"]
+    weights = torch.cat([record.weights for record in pointing], 2).mean(1)
     gate = model.head.gate
     for row, target in enumerate(TARGETS):
         for place in range(len(target)):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from attncli.nn.layers import States
 from attncli.nn.model import Model
+from attncli.nn.states import States
 from attncli.streams import Stream, stream
 from tests.nn.models import build
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from attncli.errors import SpecError
-from attncli.nn.layers import States
 from attncli.nn.model import Model
 from attncli.nn.outputs import cross_entropy
+from attncli.nn.states import States
 from attncli.nn.tasks import AttentionPool, Pool
 from attncli.reference import feedforward, losses, norms
 from attncli.reference.vectors import affine

@@ -51,6 +51,9 @@ TRANSFORMERS = {
         "layers: 2", "input: {d_embedding: 10}, layers: [{repeat: 2, share: attention}], norm_place: sandwich"
     ),
 }
+TRANSFORMERS["pointer"] = transformer().replace(
+    "seq2seq", "{kind: seq2seq, label_smoothing: 0, output: pointer_generator}"
+)
 CHOSEN = {
     "indexer": transformer(
         "heads: 4, kv_heads: 2, position: none, select: {kind: indexer, keys: 3, heads: 2, d_head: 8}"

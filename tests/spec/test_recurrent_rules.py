@@ -70,9 +70,15 @@ POINTERS = {
         "smoothing asks for a little of every word, and a word that is not in the source has none to give",
         "write label_smoothing: 0",
     ),
-    "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}\nmodel: {encoder: {}, decoder: {}}": (
-        "output: what is copied is chosen by the cross_attention of a recurrent decoder, and 'decoder' has none",
-        "write kind: recurrent for the decoder, or output: linear",
+    "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}\n"
+    "model: {encoder: {}, decoder: {kind: recurrent, cross_attention: none}}": (
+        "output: what is copied is chosen by a cross_attention, and 'decoder' has none",
+        "write a cross_attention, or output: linear",
+    ),
+    "task: {kind: seq2seq, label_smoothing: 0, output: pointer_generator}\n"
+    "model: {encoder: {}, decoder: {cross_attention: {sink: zero}}}": (
+        "normalizer: copying needs weights that are shares of one, and these rows need not sum to one",
+        "write normalizer: softmax, without a sink or a span",
     ),
     "task: {kind: language_model, output: pointer_generator}\nmodel: {decoder: {}}": (
         "output: language_model has no source to copy from",
