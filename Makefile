@@ -15,7 +15,8 @@ RACE = $(if $(wildcard $(PEERS)/bin/eole),$(PEERS)/bin/python,$(BIN)/python)
 ATTNCLI := $(BIN)/attncli
 AXE := .browser/axe.min.js
 HAS_CHROMIUM := { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null 2>&1
-APT := $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive apt-get install -y -q
+ROOT := $(if $(filter 0,$(shell id -u)),,sudo -n )env DEBIAN_FRONTEND=noninteractive
+APT := $(ROOT) apt-get update -q && $(ROOT) apt-get -o Acquire::Retries=3 install -y -q
 INSTALL := $(BIN)/python -m pip install $(PIP_ARGS) -c constraints.txt
 
 .DEFAULT_GOAL := help
@@ -33,12 +34,14 @@ demo: $(VENV)/installed ## Train a translator of dates, score it and draw what i
 
 test: lint ## Lint, check the types and run every test.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	@test -s $(AXE) || echo "The page was not audited for accessibility: there is no axe-core; 'make browser' fetches it."
 	@$(HAS_CHROMIUM) || echo "The page tests did not run: there is no Chromium; 'make browser' installs one."
 
 # A browser, a font with Chinese characters for pictures, and axe-core (MPL-2.0), which audits the page: for tests alone.
+# It takes apt-get as root (or sudo without a password) and npm; elsewhere install these by the system's own means.
 browser: ## Install what the tests of the attention page need: Chromium, a CJK font, axe-core.
-	@$(HAS_CHROMIUM) || $(APT) chromium fonts-noto-cjk
-	@fc-list :lang=zh 2>/dev/null | grep -q . || $(APT) fonts-noto-cjk
+	@$(HAS_CHROMIUM) || { $(APT) chromium fonts-noto-cjk; }
+	@fc-list :lang=zh 2>/dev/null | grep -q . || { $(APT) fonts-noto-cjk; }
 	@test -s $(AXE) || { mkdir -p $(dir $(AXE)) && cd $(dir $(AXE)) && npm pack --silent axe-core@4.14.1 >/dev/null && \
 	  tar -xzf axe-core-4.14.1.tgz --strip-components=1 package/axe.min.js package/LICENSE && rm axe-core-4.14.1.tgz; } || \
 	  { echo "axe-core was not fetched: npm is needed for it" >&2; exit 1; }

@@ -101,12 +101,12 @@ function filmSheet(wide = 900) {
     if (y - named < 12 && !chosen) return;
     if (!chosen) named = y;
     if (!chosen && Math.abs(row - film.row) * tall < 12) return;
-    marks.push({ text: first || chosen ? shortened(`${address} · ${head}`, Math.floor(left / (narrow ? 5.6 : 6.6))) : `${head}`, at: [left - 6, y + tall / 2 + 4], size: narrow ? 10 : 12, anchor: "end", fill: chosen ? accent : soft, bold: chosen });
+    marks.push({ text: first || chosen ? headName(address, head, Math.floor(left / (narrow ? 5.9 : 6.6))) : `${head}`, at: [left - 6, y + tall / 2 + 4], size: narrow ? 10 : 12, anchor: "end", fill: chosen ? accent : soft, bold: chosen });
   });
   for (const { row, from } of film.alerts) marks.push({ text: "▲", at: [left + (from + 0.5) * cell, top + (row + 1) * tall], size: Math.max(7, tall * 0.6), anchor: "center", fill: ink("cursor") });
   const [x, y] = [left + film.look * cell, top + film.row * tall], wider = Math.max(cell, 3);
   marks.push({ line: [[x, y], [x + wider, y], [x + wider, y + tall], [x, y + tall], [x, y]], stroke: ink("cursor"), wide: 2 });
-  marks.push(...filmAxis(left, below + 14, cell), { text: `${data.about.run ?? ""} · ${film.shows} of every head over training`, at: [4, 14], size: 13, bold: true });
+  marks.push(...filmAxis(left, below + 14, cell), { text: `${narrow ? "" : `${data.about.run ?? ""} · `}${film.shows} of every head over training`, at: [4, 14], size: 13, bold: true });
   marks.push(...filmScale(left, below + 26), ...course(left, below + 76, looks * cell, cell));
   film.laid = { left, top, cell, tall };
   return { wide, tall: below + 76 + 150, marks, title: `${data.about.run ?? "attncli"} · training` };
@@ -129,7 +129,7 @@ function filmScale(left, y) {
 /** The selected head's statistics as lines, each told by its dashes and by its name at the end. */
 function course(left, top, width, cell) {
   const tall = 110, soft = ink("soft"), [address, head] = film.places[film.row], y = (value) => top + tall * (1 - value);
-  const marks = [{ text: shortened(`${address} · head ${head}`, 44), at: [left, top - 8], bold: true, fill: ink("accent") }];
+  const marks = [{ text: headName(address, head, 44), at: [Math.min(left, 90), top - 8], bold: true, fill: ink("accent") }];
   for (const value of [0, 0.5, 1]) marks.push({ box: [left, y(value), width, 1], fill: ink("rule") }, { text: String(value), at: [left - 6, y(value) + 4], size: 11, anchor: "end", fill: soft });
   const x = (look) => left + (look + 0.5) * cell;
   marks.push({ line: [[x(film.look), top], [x(film.look), top + tall]], stroke: ink("cursor") });

@@ -104,7 +104,7 @@ function ranking(shown, width) {
   shown.forEach((one, row) => {
     const y = 52 + row * LINE_OF, chosen = row === rated.row, [low, high] = [finite(one.masked_low), finite(one.masked_high)];
     if (chosen) marks.push({ box: [0, y, width, LINE_OF], fill: ink("tint") });
-    marks.push({ text: shortened(`${one.address} · ${one.head}`, Math.floor(left / (width < 500 ? 5.6 : 6.6))), at: [left - 6, y + 13], size: width < 500 ? 10 : 12, anchor: "end", fill: chosen ? ink("accent") : soft, bold: chosen });
+    marks.push({ text: headName(one.address, one.head, Math.floor(left / (width < 500 ? 5.9 : 6.6))), at: [left - 6, y + 13], size: width < 500 ? 10 : 12, anchor: "end", fill: chosen ? ink("accent") : soft, bold: chosen });
     marks.push({ box: [Math.min(x(0), x(one.masked)), y + 4, Math.max(1, Math.abs(x(one.masked) - x(0))), 10], fill: ink(one.masked < 0 ? "below" : "line") });
     if (Number.isFinite(low)) marks.push({ box: [x(low), y + 8, Math.max(1, x(high) - x(low)), 2] });
   });

@@ -84,6 +84,11 @@ function nameRoom(places, wide, share) {
   return Math.min(18 + 7.6 * Math.max(...places.map(([address]) => address.length + 4)), wide * share);
 }
 
+/** An address and a head in so many letters; the head's number always. */
+function headName(address, head, most) {
+  return `${shortened(address, Math.max(4, most - 4))} · ${head}`;
+}
+
 /** Put a sheet on a canvas of the page, sharp on every screen. */
 function showSheet(canvas, { wide, tall, marks }) {
   const ratio = devicePixelRatio || 1, context = canvas.getContext("2d");
