@@ -56,7 +56,7 @@ if TYPE_CHECKING:
               help="Exit with 3 unless they hold: 'no_leak; role(decoder.2.cross, monotonic) > 0.8'.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), help="Write the maps into this folder.")
 @click.option("--format", "formats", default="html,json", show_default=True, metavar="LIST",
-              help="html, json, csv, npz, safetensors, png, svg, or all.")  # fmt: skip
+              help="html, json, csv, npz, safetensors, parquet, png, svg, or all.")  # fmt: skip
 @click.option("--page-budget", default="20MB", show_default=True, metavar="SIZE",
               help="Of the HTML page: every weight while these fit, else overviews, top keys and --heads.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace the files of an earlier export.")

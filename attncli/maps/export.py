@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from attncli.errors import CheckError, InputError
-from attncli.maps.formats import describe, to_csv, to_json, to_npz, to_safetensors, to_text
+from attncli.maps.formats import describe, to_csv, to_json, to_npz, to_parquet, to_safetensors, to_text
 from attncli.maps.record import Maps
 
-Format = Literal["html", "json", "csv", "npz", "safetensors", "png", "svg"]
+Format = Literal["html", "json", "csv", "npz", "safetensors", "parquet", "png", "svg"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MANIFEST = "manifest.json"
 STEM = "attention"
@@ -26,6 +26,7 @@ STEM = "attention"
 _DATA: dict[str, Callable[[Maps], bytes]] = {
     "json": to_json,
     "csv": to_csv,
+    "parquet": to_parquet,
     "npz": to_npz,
     "safetensors": to_safetensors,
 }

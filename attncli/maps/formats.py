@@ -1,15 +1,15 @@
-"""Maps as data: safetensors, NPZ, JSON and CSV. Weights are written in float32, exactly; nothing is ever pickled.
+"""Maps as data: safetensors, NPZ, JSON, CSV, Parquet. Weights are written in float32, exactly; nothing is ever pickled.
 
 Arrays are named `<sample>/<address>` and have the axes (head query key). What belongs to them (tokens, texts,
-certificates) stands in the metadata of a safetensors file, in the entry `about` of an NPZ as JSON text, and around the
-weights in JSON. CSV is the long form, one weight a line. Of a map whose rows were not kept, its summary is written: the
-first three as arrays, CSV as the top keys of every row.
+certificates) stands in the metadata of a safetensors or Parquet file, in the entry `about` of an NPZ as JSON text, and
+around the weights in JSON. CSV and Parquet are the long form, one weight a row. Of a map whose rows were not kept, its
+summary is written: the first three as arrays, CSV and Parquet as the top keys of every row.
 """
 
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,6 +21,8 @@ from attncli.maps.statistics import statistics
 
 FORMAT = "attncli maps 1"
 """Changes when a reader of these files would have to."""
+COLUMNS = ("sample", "address", "head", "query", "key", "query_token", "key_token", "writes", "weight")
+"""Of the long form."""
 
 
 def describe(maps: Maps) -> dict[str, Any]:
@@ -117,10 +119,37 @@ def to_csv(maps: Maps) -> bytes:
     """sample, address, head, query, key, query_token, key_token, writes, weight."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["sample", "address", "head", "query", "key", "query_token", "key_token", "writes", "weight"])
+    writer.writerow(COLUMNS)
     for name, _, attention in maps.items():
         writer.writerows(_lines(name.split("/")[0], attention))
     return text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def to_parquet(maps: Maps) -> bytes:
+    """The columns of the CSV, a row group a map; the description in the metadata `attncli`."""
+    import pyarrow
+    from pyarrow import parquet
+
+    words, place = pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.int32()
+    kinds = [place, words, place, place, place, words, words, words, pyarrow.float32()]
+    schema = pyarrow.schema(list(zip(COLUMNS, kinds, strict=True)), metadata={"attncli": to_text(describe(maps))})
+
+    def named(of: NDArray[Any], tokens: Sequence[str]) -> Any:
+        known = [token.encode("utf-8", "backslashreplace").decode() for token in tokens]
+        return pyarrow.DictionaryArray.from_arrays(pyarrow.array(of, place), pyarrow.array(known, pyarrow.string()))
+
+    buffer = io.BytesIO()
+    with parquet.ParquetWriter(buffer, schema, compression="zstd") as writer:
+        for name, _, one in maps.items():
+            head, query, key, weight = _places(one)
+            same = np.zeros_like(head)
+            columns = [
+                pyarrow.array(same + int(name.split("/")[0]), place), named(same, [one.address]),
+                *(pyarrow.array(each, place) for each in (head, query, key)), named(query, one.queries),
+                named(key, one.keys), named(same, [""]) if one.writes is None else named(query, one.writes), weight,
+            ]  # fmt: skip
+            writer.write_table(pyarrow.table(columns, schema=schema))
+    return buffer.getvalue()
 
 
 def to_text(value: Any) -> str:
@@ -182,22 +211,21 @@ def _short(value: np.float32) -> float | None:
 
 
 def _lines(sample: str, attention: AttentionMap) -> Iterator[list[Any]]:
-    for head, query, key, weight in _entries(attention):
+    places = _places(attention)
+    for head, query, key, weight in zip(*(each.tolist() for each in places[:3]), places[3], strict=True):
         writes = "" if attention.writes is None else attention.writes[query]
         tokens = attention.queries[query], attention.keys[key]
         yield [sample, attention.address, head, query, key, *tokens, writes, weight]
 
 
-def _entries(attention: AttentionMap) -> Iterator[tuple[int, int, int, Any]]:
-    """(head, query, key, weight) of all rows, or of those chosen; else of the top keys of every row."""
-    weights, rows = shown(attention), attention.rows_kept
-    if weights is not None:
-        heads = range(attention.heads) if rows is None or attention.weights is not None else rows.heads
-        first = 0 if rows is None or attention.weights is not None else rows.queries.start
-        for (head, query, key), weight in np.ndenumerate(weights):
-            yield heads[head], first + query, key, weight
-        return
-    summary = attention.summary
-    for (head, query, place), key in np.ndenumerate(summary.top_keys):
-        if key >= 0:
-            yield head, query, int(key), summary.top_weights[head, query, place]
+def _places(attention: AttentionMap) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], Weights]:
+    """Head, query, key and weight of all rows, or of those chosen; else of the top keys of every row."""
+    weights, summary = shown(attention), attention.summary
+    if weights is None:
+        head, query, place = np.nonzero(summary.top_keys >= 0)
+        return head, query, summary.top_keys[head, query, place], summary.top_weights[head, query, place]
+    head, query, key = np.indices(weights.shape).reshape(3, -1)
+    if attention.weights is None and attention.rows_kept is not None:
+        head = np.array(attention.rows_kept.heads)[head]
+        query = query + attention.rows_kept.queries.start
+    return head, query, key, weights.ravel()

@@ -75,8 +75,8 @@ def test_every_format_is_written(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     stem = "0-decoder.0.cross_attention"
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
-        [*(f"attention.{kind}" for kind in ("csv", "html", "json", "npz", "safetensors")), f"{stem}.png", f"{stem}.svg",
-         "manifest.json"]
+        [*(f"attention.{kind}" for kind in ("csv", "html", "json", "npz", "parquet", "safetensors")), f"{stem}.png",
+         f"{stem}.svg", "manifest.json"]
     )  # fmt: skip
 
 

@@ -3,14 +3,15 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load
 
-from attncli.maps.formats import describe, number, to_csv, to_json, to_npz, to_safetensors
-from attncli.maps.record import Maps
+from attncli.maps.formats import describe, number, to_csv, to_json, to_npz, to_parquet, to_safetensors
+from attncli.maps.record import Maps, Rows
 from tests.maps.made import BAD, attention, maps
 
 TOKENS = ("a,b", 'say "x"', "line\nbreak", "你好", "", "\udc80", "</script>")
@@ -82,3 +83,32 @@ def test_weights_that_are_no_number_do_not_break_the_json() -> None:
     broken = attention()
     broken.weights[0, 0, 0] = np.nan
     assert json.loads(to_json(maps(broken)))["samples"][0]["attentions"][0]["weights"][0][0][0] is None
+
+
+def test_parquet_has_the_rows_of_the_csv_and_describes_them() -> None:
+    from pyarrow import parquet
+
+    whole = two()
+    found = parquet.read_table(io.BytesIO(to_parquet(whole)))
+    lines = csv.DictReader(io.StringIO(to_csv(whole).decode(), newline=""))
+    assert [{name: str(value) for name, value in row.items() if name != "weight"} for row in found.to_pylist()] == [
+        {name: value for name, value in line.items() if name != "weight"} for line in lines
+    ]
+    weights = np.concatenate([one.whole().ravel() for _, _, one in whole.items()])
+    assert np.array_equal(found.column("weight").to_numpy(), weights)
+    assert json.loads(found.schema.metadata[b"attncli"]) == json.loads(json.dumps(describe(whole)))
+
+
+def test_parquet_of_rows_chosen_and_of_a_summary_is_that_of_the_csv() -> None:
+    from pyarrow import parquet
+
+    one = attention(heads=3)
+    rows = Rows((0, 2), range(1, 3), one.whole()[[0, 2], 1:3])
+    for made in (replace(one, weights=None, reduced=one.summary),
+                 replace(one, weights=None, reduced=one.summary, rows_kept=rows)):  # fmt: skip
+        found = parquet.read_table(io.BytesIO(to_parquet(maps(made)))).to_pylist()
+        lines = list(csv.DictReader(io.StringIO(to_csv(maps(made)).decode(), newline="")))
+        for name in ("head", "query", "key"):
+            assert [row[name] for row in found] == [int(line[name]) for line in lines]
+        assert [row["weight"] for row in found] == [np.float32(line["weight"]) for line in lines]
+    assert {row["head"] for row in found} == {0, 2}
