@@ -5,11 +5,14 @@ attncli train specs/translation.yaml
 python -m tests.maps.photograph runs/dates-watched runs/translation
 """
 
+import io
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from PIL import Image
 
 from attncli.cli import commands
 from attncli.maps.page import assemble
@@ -20,7 +23,7 @@ GERMAN, CHINESE = "de Sunday, November 22, 2026", "zh Nov 22, 2026"
 DATES = ["--text", GERMAN, "--text", CHINESE, "--roles", "--importance", "--limit", "64", "--explain-by", "norm",
          "--explain-by", "gradient", "--explain-by", "rollout", "--assert", "no_leak; no_empty_rows"]  # fmt: skip
 BEAM = ["--text", CHINESE, "--decoding", "beam", "--n-best", "3"]
-SENTENCE = ["--text", "The icon name to use for the printer"]
+SENTENCE = ["--text", "Could not open the file for writing"]
 
 
 def inspected(run: str, folder: Path, *words: str) -> Path:
@@ -56,7 +59,8 @@ def photograph(page: Page, path: Path, fragment: str, name: str, *, dark: bool =
     page.open(path, fragment)
     page.value("new Promise((done) => setTimeout(done, 400))")
     assert page.complaints() == []
-    (PICTURES / f"{name}.png").write_bytes(page.picture(name))
+    with Image.open(io.BytesIO(page.picture(name))) as seen:
+        seen.convert("RGB").quantize(192).save(PICTURES / f"{name}.png", optimize=True)
 
 
 def main(dates: str, translation: str) -> None:

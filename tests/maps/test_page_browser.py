@@ -95,6 +95,7 @@ def test_the_text_view_lists_the_largest_weights_of_a_word(page: Page, tmp_path:
     page.value("document.querySelectorAll('.flow')[0].children[2].click()")
     rows = page.value("[...document.querySelectorAll('.top tr')].slice(1).map((row) => row.children[0].textContent)")
     weights = one.weights[0, 2]
+    assert selected(page) == says(one, 0, 2, int(weights.argmax()))
     assert rows == [one.keys[k] for k in sorted(range(4), key=lambda k: -weights[k]) if weights[k] >= 0.0005]
 
 

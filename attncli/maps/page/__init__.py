@@ -61,9 +61,9 @@ def escape(text: str) -> str:
 
 
 def _script(more: Sequence[str]) -> str:
-    """All scripts in one strict scope."""
-    names = (*SCRIPTS, *more, "page.js")
-    return '(() => {\n"use strict";\n' + "\n".join(_source(name) for name in names) + "})();\n"
+    """All scripts in one strict scope, without the indents and the lines of comment that are for who works on them."""
+    whole = "".join(_source(name) for name in (*SCRIPTS, *more, "page.js"))
+    return '(() => {\n"use strict";\n' + re.sub(r"(?m)^\s*(?:(?://|/\*\*|\*).*\n)?", "", whole) + "})();\n"
 
 
 def _policy(style: str, script: str) -> str:

@@ -56,9 +56,11 @@ function spread(one, name, form) {
 /** What was measured, and what it is worth, in words. */
 function verdicts() {
   const { faithfulness: heads, faithfulness_of_keys: keys } = rated;
+  const numbers = [rated.agreement, rated.agreement_low, rated.agreement_high].map((value) => Number(value).toFixed(2));
+  const alike = rated.heads.length > 1 ? ` Both measures rank heads alike by ${numbers[0]} [${numbers[1]}, ${numbers[2]}] (1: the same order).` : "";
   const score = (one) => `${Number(one.score).toFixed(3)} [${Number(one.low).toFixed(3)}, ${Number(one.high).toFixed(3)}]`;
   return [
-    `Each head masked in turn over ${rated.samples} rows of ${rated.rows}; the loss of the whole model is ${nats(rated.loss)} nats a label. Both measures rank heads alike by ${Number(rated.agreement).toFixed(2)} [${Number(rated.agreement_low).toFixed(2)}, ${Number(rated.agreement_high).toFixed(2)}] (1: the same order).`,
+    `Each head masked in turn over ${rated.samples} rows of ${rated.rows}; the loss of the whole model is ${nats(rated.loss)} nats a label.${alike}`,
     `Faithfulness of this order by deletion: ${score(heads)}: how much faster the right answer is lost than when heads leave at random (dashed; the mean of ${heads.orders} orders). 0 is chance. Of the keys of ${keys.field}, by the attention that they receive: ${score(keys)}.`,
   ];
 }
@@ -114,6 +116,7 @@ function ranking(shown, width) {
 /** Both curves of deletion: the probability of the right answer as heads leave, in order and at random. */
 function deletion(left, top, width) {
   const { left: counts, ordered, random } = rated.faithfulness, tall = 170, soft = ink("soft");
+  if (!counts.length) return [];
   const most = Math.max(1e-9, ...ordered, ...random), last = Math.max(...counts), first = Math.min(...counts);
   const x = (count) => left + ((count - first) / (last - first || 1)) * width, y = (value) => top + tall * (1 - value / most);
   const line = (values) => counts.map((count, i) => [x(count), y(values[i])]);

@@ -8,7 +8,7 @@ let lines = null;
 function showLines(panel) {
   const box = make("div", "lines"), canvas = make("canvas", "between");
   canvas.setAttribute("aria-hidden", "true");
-  const left = tokenList(rowNames(), "queries", (query) => change({ query, chosen: true }), () => state.query);
+  const left = tokenList(rowNames(), "queries", lookAt, () => state.query);
   const right = tokenList(keyNames(), "keys", (key) => change({ key, chosen: true }), () => state.key);
   left.setAttribute("aria-label", rowTitle());
   right.setAttribute("aria-label", "Keys");

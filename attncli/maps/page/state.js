@@ -43,6 +43,12 @@ function change(what) {
   remember();
 }
 
+/** Select a row and, since that is what one asks of it, the key that it looks at most. */
+function lookAt(query) {
+  const row = clamp(query, attention().shape[1]);
+  change({ query: row, key: topKey(plane(attention(), state.head), row), chosen: true });
+}
+
 /** Bring every place into its bounds. */
 function settle() {
   state.sample = clamp(state.sample, data.samples.length);

@@ -18,7 +18,7 @@ function showSteps(panel) {
   const slider = make("input"), label = make("label", "field stepper", "Step "), list = make("div", "hypotheses");
   slider.type = "range";
   slider.min = "0";
-  slider.addEventListener("input", () => change({ query: Number(slider.value), chosen: true }));
+  slider.addEventListener("input", () => lookAt(slider.value));
   label.append(slider, make("output", "", ""));
   panel.replaceChildren(
     make("p", "note", "Arrow keys on the slider go from token to token. Each hypothesis shows what it had written, the token of this step, and the keys that this head looked at for it."),

@@ -4,7 +4,7 @@ const TABLE_ROWS = 12;
 let words = null;
 
 function showText(panel) {
-  const queries = tokenList(rowNames(), "flow", (query) => change({ query, chosen: true }), () => state.query);
+  const queries = tokenList(rowNames(), "flow", lookAt, () => state.query);
   const keys = tokenList(keyNames(), "flow", (key) => change({ key, chosen: true }), () => state.key);
   const table = make("table", "top"), whole = make("pre", "whole");
   const part = (title, content) => {
