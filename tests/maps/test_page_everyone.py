@@ -105,6 +105,24 @@ def test_on_paper_there_are_maps_and_no_controls(page: Page) -> None:
     (ARTIFACTS / "page.pdf").write_bytes(paper)
 
 
+def test_a_dark_page_is_drawn_in_light_for_paper_and_dark_again_after_it(page: Page) -> None:
+    page.value("document.getElementById('tab-heat').click(); document.getElementById('theme').click()")
+    if page.value("document.documentElement.dataset.theme") != "dark":
+        page.value("document.getElementById('theme').click()")
+    brightness = """(() => { const map = document.querySelector('#panel .map'), size = [map.width, map.height];
+      const names = map.getContext('2d').getImageData(0, 0, ...size).data;
+      let most = 0;
+      for (let i = 0; i < 4 * size[0] * 12; i += 4) if (names[i + 3] > 200) most = Math.max(most, names[i]);
+      return most; })()"""
+    seen = [page.value(brightness)]
+    for event in ("beforeprint", "afterprint"):
+        page.value(f"dispatchEvent(new Event('{event}'))")
+        seen.append(page.value(brightness))
+    assert seen[1] < 140 < seen[0] == seen[2]
+    assert page.value("document.documentElement.dataset.theme") == "dark"
+    page.value("document.getElementById('theme').click()")
+
+
 def test_without_a_network_the_page_is_the_same_and_asks_for_nothing(page: Page) -> None:
     page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
     try:

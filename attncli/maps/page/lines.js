@@ -13,7 +13,7 @@ function showLines(panel) {
   left.setAttribute("aria-label", rowTitle());
   right.setAttribute("aria-label", "Keys");
   box.append(left, canvas, right);
-  panel.replaceChildren(make("p", "note columns", `${rowTitle()} → keys; wide lines are large weights, those below ${FAINTEST} are left out`), box);
+  panel.replaceChildren(make("p", "note columns", `${rowTitle()} → keys; wide lines are large weights, those below ${100 * FAINTEST} % of the scale are left out`), box);
   lines = { box, canvas, left, right };
   box.scrollTop = Math.max(0, (state.query - left.first + 0.5) * LINE - box.clientHeight / 2);
   box.addEventListener("scroll", drawLines);

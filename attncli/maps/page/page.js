@@ -104,7 +104,14 @@ function listen() {
   addEventListener("keydown", shortcuts);
   addEventListener("resize", () => VIEWS[state.view].draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(null));
-  addEventListener("beforeprint", () => thumbs.slice(0, 400).forEach(drawThumb));
+  // Paper is white, whatever the screen is: what is drawn is drawn anew for it.
+  let screen = null;
+  addEventListener("beforeprint", () => {
+    screen = document.documentElement.dataset.theme ?? "";
+    setTheme("light");
+    thumbs.slice(0, 400).forEach(drawThumb);
+  });
+  addEventListener("afterprint", () => setTheme(screen));
 }
 
 function shortcuts(event) {
@@ -118,6 +125,7 @@ function shortcuts(event) {
 
 function setTheme(theme) {
   if (theme) document.documentElement.dataset.theme = theme;
+  else if (theme === "") delete document.documentElement.dataset.theme;
   byId("theme").textContent = isDark() ? "Light" : "Dark";
   redrawThumbs();
   VIEWS[state.view].draw();
