@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from attncli.api import build
 from attncli.maps.capture import capture_forced
-from attncli.maps.check import rebuilt
 from attncli.maps.page import assemble
+from attncli.maps.rebuilding import rebuilt
 from attncli.maps.record import Maps, Sample
 from attncli.nn.records import Record
 from attncli.spec.load import load_text

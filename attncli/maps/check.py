@@ -1,8 +1,6 @@
-"""Weights rebuilt from what a kernel read, and compared with what it gave, some rows at a time.
+"""Weights made from what a kernel read (attncli/maps/rebuilding.py), compared with what it gave, some rows at a time.
 
-A fused kernel never holds its weights. With the final query, key and bias, and the log-sum-exp L that the kernel itself
-divided by, a weight is exp(score - L): the sum of a row is then no construction but a test, and so is map · V against
-the kernel's output. Scores and weights have the kernel's width, and at least float32; what is summed up is in float64.
+Compared are the sum of each row, what lies where nothing may be seen, and map · V with the kernel's output.
 
 Shapes: b rows of the batch, h heads, q queries, r queries of a block, k keys, w keys of a block.
 """
@@ -15,19 +13,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from attncli.maps.rebuilding import grouped, rebuilt, tolerance
 from attncli.maps.record import Certificate
 from attncli.nn.kernels.reference import repeat_heads, wide
 from attncli.nn.positions import Relative
 from attncli.nn.records import EVERY, Record
-from attncli.nn.scores import Product
 
-TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}
-"""Errors that rounding explains, for sums around 1 and for outputs relative to max |V|; half types have 2 ulp."""
 BLOCK = 1 << 22
 """Weights of a block, of all heads together."""
 
-NEAR = 256
-"""Keys whose products may be summed up in float32: the rounding of so few is far below the tolerance."""
+NEAR = 1024
+"""Keys whose products may be summed up in float32: the rounding of so few, some eps √NEAR / 4, is far below what is
+tolerated."""
 
 Align = Callable[[slice], slice]
 """Keys that hold these keys."""
@@ -57,6 +54,7 @@ class Checked(NamedTuple):
     measures: Measures
     row_tolerance: Tensor  # (b)
     output_tolerance: Tensor  # (b)
+    logs: Tensor | None  # (b h r w) of the weights, where these came of them; any number where a weight is 0
 
 
 @dataclass(frozen=True)
@@ -98,30 +96,50 @@ def dtype_of(record: Record) -> str:
 
 
 @torch.no_grad()
-def check(record: Record, align: Align = lambda keys: keys, *, block: int = BLOCK) -> Iterator[Checked]:
-    """The rows of a record from the first to the last; never more than about `block` weights at a time."""
+def check(
+    record: Record, align: Align = lambda keys: keys, *, block: int = BLOCK, logs: bool = False
+) -> Iterator[Checked]:
+    """The rows of a record from the first to the last; never more than about `block` weights at a time.
+
+    `logs`: with the logarithms of the weights, where these are known.
+    """
     if record.attention.weighing.joins_queries:  # no row can be made alone
         record = _joined(record)
-    queries, maps = record.output.shape[2], record.query.shape[1]
     value = wide(record.value.cpu())
-    step = max(1, block // max(1, len(record.query) * maps * record.key.shape[2]))
+    sizes = value.abs().amax(3)
     with torch.autocast(record.query.device.type, enabled=False):  # what the kernel read is not to be rounded again
-        for first in range(0, max(queries, 1), step):
-            yield _check(record, value, slice(first, min(first + step, queries)), align)
+        for rows in _blocks(record, align, block):
+            yield _check(record, value, sizes, rows, align, logs)
 
 
-def _check(record: Record, value: Tensor, rows: slice, align: Align) -> Checked:
-    """`value` (b g k v) on the CPU, in float32 or wider."""
+def _blocks(record: Record, align: Align, block: int) -> Iterator[slice]:
+    """Rows, as many at a time as have about `block` weights with the keys that they may see."""
+    queries, keys = record.output.shape[2], range(record.key.shape[2])
+    room, first = block // max(1, len(record.query) * record.query.shape[1]), 0
+
+    def fits(rows: int) -> bool:
+        return rows * len(keys[align(record.joining.reach(slice(first, min(first + rows, queries))))]) <= room
+
+    while first < max(queries, 1):
+        step = more = max(1, room // max(1, len(keys)))
+        while first + step < queries and fits(more):
+            step, more = more, more + more // 4 + 1
+        yield slice(first, min(first + step, queries))
+        first += step
+
+
+def _check(record: Record, value: Tensor, sizes: Tensor, rows: slice, align: Align, asks_logs: bool) -> Checked:
+    """`value` (b g k v) on the CPU, in float32 or wider, and `sizes` (b g k) the largest |feature| of each."""
     part, keys = _narrowed(record, rows, align)
     visible, outside = _visible(part), _outside(record, rows, keys)
-    weights, total, coarse = rebuilt(part)
-    value = value[:, :, keys]
+    weights, total, coarse, logs = rebuilt(part, logs=asks_logs)
+    value, sizes = value[:, :, keys], sizes[:, :, keys]
     promised, sees = record.attention.normalizer.row_sum, visible.any(-1).expand(total.shape)
     empty = ~sees if promised == "one" else ~sees | (total == 0)
     due = _due(part, total)
     row_error = ((total - due) / due.abs().clamp(min=1)).abs().masked_fill(empty, 0.0)
     mixed, carried = _mixed(part, weights, value)
-    largest = repeat_heads(value.abs().amax(3), mixed.shape[1]) * visible.any(2)
+    largest = repeat_heads(sizes, mixed.shape[1]) * visible.any(2)
     largest = (largest.amax((1, 2)) if keys.start < keys.stop else largest.new_zeros(len(value))) + carried
     if promised == "any" or record.attention.weighing.difference is not None:
         # rounding grows with what is added up
@@ -140,6 +158,7 @@ def _check(record: Record, value: Tensor, rows: slice, align: Align) -> Checked:
         ),
         coarse.masked_fill(empty, 0.0).amax((1, 2)).clamp(min=tolerance(dtype, 1.0)),
         torch.tensor([tolerance(dtype, size) for size in largest.tolist()], dtype=torch.float64),
+        logs,
     )
 
 
@@ -183,25 +202,15 @@ def _mixed(part: Record, weights: Tensor, value: Tensor) -> tuple[Tensor, Tensor
     NEAR keys are multiplied in their own width, and what they give is added up in float64.
     """
     dtype = torch.promote_types(weights.dtype, value.dtype)
-    weights, value, mixed = weights.to(dtype), value.to(dtype), None
-    for first in range(0, weights.shape[3], NEAR) or (0,):
+    weights, value = weights.to(dtype), value.to(dtype)
+    mixed = torch.zeros(*weights.shape[:3], value.shape[3], dtype=torch.float64)
+    for first in range(0, weights.shape[3], NEAR):
         near = slice(first, first + NEAR)
-        some = grouped(weights[..., near], value[:, :, near]).double()
-        mixed = some if mixed is None else mixed + some
-    assert mixed is not None
+        mixed += grouped(weights[..., near], value[:, :, near])
     if type(part.attention.position).carry is Relative.carry:
         return mixed, torch.zeros(len(value), dtype=torch.float64)
     both: Tensor = part.attention.mixture(part, weights.double())
     return both, (both - mixed).abs().nan_to_num(0.0).amax((1, 2, 3))
-
-
-def grouped(x: Tensor, read: Tensor) -> Tensor:
-    """x (b h r ·) times what its kv head read (b g · ·), without a copy of that for each head."""
-    if x.shape[1] == read.shape[1]:
-        return x @ read
-    batch, heads, rows, width = x.shape
-    together = x.reshape(batch, read.shape[1], heads // read.shape[1] * rows, width)
-    return torch.matmul(together, read).view(batch, heads, rows, read.shape[3])
 
 
 def design_of(record: Record) -> str:
@@ -238,60 +247,6 @@ def _due(part: Record, total: Tensor) -> Tensor:
         again: Tensor = part.attention.weights(part, dtype=part.query.dtype)
         return again.cpu().double().sum(-1)
     return torch.ones_like(total) if part.total is None else part.total.cpu().double()
-
-
-class Rebuilt(NamedTuple):
-    """Weights, with what their rows summed to as the kernel divided them."""
-
-    weights: Tensor  # (b h q k)
-    total: Tensor  # (b h q) in float64
-    coarse: Tensor  # (b h q) error of a sum that the last places of scores and L explain
-
-
-def rebuilt(record: Record) -> Rebuilt:
-    """The weights that the kernel made, else exp(score - L), else the reference's.
-
-    Scores and L are rounded numbers. Where they are large, their own last places are more than the tolerance of a row
-    (4 eps |L| > 1e-5, |L| above 21 in float32): that is the tolerance there, and the row is divided by its sum.
-    """
-    score = record.attention.score
-    if record.weights is not None or record.lse is None or not isinstance(score, Product):
-        read = torch.promote_types(record.query.dtype, torch.float32)
-        made = record.attention.weights(record, dtype=read) if record.weights is None else record.weights
-        weights = made.cpu()
-        return Rebuilt(weights, summed(weights), torch.zeros(weights.shape[:3], dtype=torch.float64))
-    asked = score.ask(record.query)
-    if record.temperature is not None:
-        asked = (asked * record.temperature).to(asked.dtype)
-    weights = grouped(wide(asked) * score.scale, wide(record.key.to(asked.dtype)).mT)
-    visible, bias = record.visible, record.bias
-    if bias is not None:
-        weights += bias.to(asked.dtype)
-    lse = record.lse.to(weights.dtype)
-    weights.sub_(lse.unsqueeze(-1)).exp_()  # in place: a block is the largest thing that is held
-    if visible is not None:
-        weights.masked_fill_(~visible, 0.0)
-    weights, lse = weights.cpu(), lse.cpu()
-    total = summed(weights)
-    coarse = (4 * torch.finfo(record.lse.dtype).eps * lse.double().abs()).expm1()
-    uneven = (coarse > tolerance(record.lse.dtype, 1.0)) & (total > 0)
-    if bool(uneven.any()):
-        weights /= torch.where(uneven, total, 1.0).to(weights.dtype).unsqueeze(-1)
-    return Rebuilt(weights, total, coarse)
-
-
-def summed(weights: Tensor) -> Tensor:
-    """(b h r) of weights (b h r w): sums of neighbours in their own width, and the sum of these in float64."""
-    whole = weights.shape[3] // 64 * 64
-    near = weights[..., :whole].reshape(*weights.shape[:3], -1, 64).sum(-1)
-    return near.sum(-1, dtype=torch.float64) + weights[..., whole:].sum(-1, dtype=torch.float64)
-
-
-def tolerance(dtype: torch.dtype, size: float) -> float:
-    """The error that rounding explains in numbers up to `size`: see TOLERANCE."""
-    if dtype in TOLERANCE:
-        return TOLERANCE[dtype] * size
-    return 2 * torch.finfo(dtype).eps * 2.0 ** math.floor(math.log2(size)) if size else 0.0
 
 
 def certificate(

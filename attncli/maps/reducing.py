@@ -2,7 +2,7 @@
 
 With u = |w| and T a row's sum of u, every number of a row is made of sums that one pass gives:
 
-    entropy    ln T - (sum u ln u) / T
+    entropy    ln T - (sum u ln u) / T, where ln u is what u came of, if that is known
     distance   sum u |p - k| / T, where |p - k| is p - k on the left of all of a block's places, k - p on their right,
                so that only the keys between them need a distance for each pair
     top keys   those of the TOP narrow strips of keys with the largest maxima: a key outside of these has TOP keys
@@ -34,6 +34,8 @@ class Block(NamedTuple):
     weights: Tensor
     first: int
     start: int
+    logs: Tensor | None = None
+    """(h r w) of the weights, where these came of them; any number where a weight is 0."""
 
 
 class Reducer:
@@ -64,9 +66,9 @@ class Reducer:
             return
         if not bool(weights.sum().isfinite()):
             self.broken |= ~weights.isfinite().flatten(1).all(1)
-            weights = torch.where(weights.isfinite(), weights, 0.0)
+            weights, block = torch.where(weights.isfinite(), weights, 0.0), block._replace(logs=None)
         signed = bool(weights.amin() < 0)
-        block = block._replace(weights=weights.abs() if signed else weights)
+        block = block._replace(weights=weights.abs() if signed else weights, logs=None if signed else block.logs)
         strips, sums = self._strips(block)
         row_sum = sums.sum(-1, dtype=torch.float64)
         share = torch.where(row_sum > 0, 1 / row_sum, 0.0)
@@ -88,20 +90,23 @@ class Reducer:
         return _cells(block.weights, self._per_strip, torch.amax), _cells(block.weights, self._per_cell, torch.sum)
 
     def _count(self, block: Block, strips: Tensor, row_sum: Tensor, share: Tensor) -> None:
-        weights, first, start = block
+        weights, first, start, logs = block
         like = share.to(weights.dtype)
         columns = slice(start, start + weights.shape[2])
         self.received[:, columns] += torch.bmm(like.unsqueeze(1), weights).squeeze(1)
         seen = row_sum > 0
         self.seen += seen.sum(-1)
-        logs = weights.clamp(min=torch.finfo(weights.dtype).tiny).log_()
-        entropy = row_sum.clamp(min=1e-300).log() - torch.linalg.vecdot(weights, logs).double() * share
+        least = torch.finfo(weights.dtype)
+        # 0 times minus infinity would be no number
+        logs = weights.clamp(min=least.tiny).log_() if logs is None else logs.clamp_(min=least.min)
+        entropy = row_sum.clamp(min=1e-300).log() - logs.mul_(weights).sum(-1).double() * share
         places = torch.arange(first, first + weights.shape[1], dtype=torch.float64) * self.scale
         at = places.unsqueeze(0) + (self.ahead - start)  # where in the block's columns
-        reached = {d: self._at(weights, (at + 0.5).floor().long() + d) * share for d in range(-NEAR, NEAR + 1)}
-        self.near += torch.stack([each.sum(-1) for each in reached.values()], -1)
-        halfway = (at + 0.5).floor() - at == 0.5  # two keys are as near as each other
-        diagonal = reached[0] + torch.where(halfway, reached[-1], 0.0)
+        own = (at + 0.5).floor()
+        reached = self._at(weights, own.long().unsqueeze(2) + torch.arange(-NEAR, NEAR + 1)) * share.unsqueeze(2)
+        self.near += reached.sum(1)
+        halfway = own - at == 0.5  # two keys are as near as each other
+        diagonal = reached[..., NEAR] + torch.where(halfway, reached[..., NEAR - 1], 0.0)
         sink = weights[:, :, self.ahead] * share if start <= self.ahead < columns.stop else torch.zeros_like(share)
         rows = {
             "entropy": torch.where(seen, entropy, 0.0),
@@ -114,12 +119,10 @@ class Reducer:
             self.sums[name] += values.sum(-1)
 
     def _at(self, weights: Tensor, columns: Tensor) -> Tensor:
-        """(h r) in columns (1 r) of the block; 0 outside of it, and at keys that stand at no place."""
-        width = weights.shape[2]
-        least = self.ahead if self.ahead else 0
-        inside = (columns >= least) & (columns < width)
-        index = columns.clamp(0, width - 1).expand(len(weights), -1).unsqueeze(2)
-        return torch.where(inside, weights.gather(2, index).squeeze(2), 0.0).double()
+        """(h r n) in columns (1 r n) of the block; 0 outside of it, and at keys that stand at no place."""
+        inside = (columns >= self.ahead) & (columns < weights.shape[2])
+        index = columns.clamp(0, weights.shape[2] - 1).expand(len(weights), -1, -1)
+        return torch.where(inside, weights.gather(2, index), 0.0).double()
 
     def _distances(self, weights: Tensor, at: Tensor) -> Tensor:
         """(h r): sum of w |at - column|. Distances are counted from the nearest place of the block: all are sums of
@@ -132,9 +135,8 @@ class Reducer:
         parts = ((slice(self.ahead, left), low - columns, at - low), (slice(right, width), columns - high, high - at))
         for keys, away, more in parts:
             if keys.start < keys.stop:
-                both = torch.stack((torch.ones(width), away.float()), 1)[keys].to(weights.dtype)
-                sums = torch.bmm(weights[:, :, keys], both.expand(len(weights), -1, -1)).double()
-                found += sums[..., 1] + sums[..., 0] * more
+                some, far = weights[:, :, keys], away[keys].to(weights.dtype)
+                found += (some @ far).double() + some.sum(-1).double() * more
         between = (at.unsqueeze(1) - columns[left:right]).abs().to(weights.dtype)
         nearest: Tensor = torch.linalg.vecdot(weights[:, :, left:right], between.unsqueeze(0))
         return found + nearest.double()
@@ -152,7 +154,7 @@ class Reducer:
         self.total[:, cells, columns] += low.sum(2)
 
     def _choose(self, block: Block, strips: Tensor, signed: Tensor) -> None:
-        weights, first, start = block
+        weights, first, start, _ = block
         width, strip = weights.shape[2], self._per_strip
         count = min(TOP, width)
         if width <= DIRECT or strip == 1:

@@ -61,15 +61,17 @@ class Running:
     def add(self, part: Checked, row: int, queries: Tensor, keys: Tensor) -> None:
         """The rows of one row of the batch; `queries` (r) and `keys` (w) tell where tokens stand."""
         weights, found = part.weights[row], Measures(*(each[row] for each in part.measures))
+        logs = None if part.logs is None else part.logs[row]
         if not bool(keys.all()):
-            weights = weights[:, :, keys]
+            weights, logs = weights[:, :, keys], None if logs is None else logs[:, :, keys]
         if not bool(queries.all()):
-            weights, found = weights[:, queries], Measures(*(each[:, queries] for each in found))
+            weights, logs = weights[:, queries], None if logs is None else logs[:, queries]
+            found = Measures(*(each[:, queries] for each in found))
         for held, new in zip(self.measures, found, strict=True):
             held[:, self.place : self.place + weights.shape[1]] = new
         self.row_tolerance = max(self.row_tolerance, float(part.row_tolerance[row]))
         self.output_tolerance = max(self.output_tolerance, float(part.output_tolerance[row]))
-        block = Block(weights, self.place, part.start)
+        block = Block(weights, self.place, part.start, logs)
         if self.reducer is not None:
             self.reducer.add(block)
         self.not_finite += int((~weights.isfinite()).sum()) if not bool(weights.sum().isfinite()) else 0
@@ -77,7 +79,7 @@ class Running:
         self.place += weights.shape[1]
 
     def _keep(self, block: Block) -> None:
-        weights, first, start = block
+        weights, first, start, _ = block
         keys, last = slice(start, start + weights.shape[2]), first + weights.shape[1]
         if self.whole is not None:
             self.whole[:, first:last, keys] = weights.float().numpy()
@@ -179,7 +181,8 @@ class Forced:
                 return slice(0, keys)
             return slice(wanted.start // cell * cell, min(keys, -(-wanted.stop // cell) * cell))
 
-        for part in check(record, align, block=self.plan.budget.block):
+        reduces = any(one.reducer is not None for one in running)
+        for part in check(record, align, block=self.plan.budget.block, logs=reduces):
             asked = slice(part.first, part.first + part.weights.shape[2])
             read = slice(part.start, part.start + part.weights.shape[3])
             for row, one in enumerate(running):

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from attncli.maps.check import Measures, certificate, rebuilt, take, tolerance
+from attncli.maps.check import Measures, certificate, check, take
+from attncli.maps.rebuilding import rebuilt, tolerance
 from attncli.maps.record import Certificate
 from attncli.nn.normalizers import Softmax, Sum
 from attncli.nn.positions import Relative
@@ -192,3 +193,40 @@ def test_a_bias_is_part_of_the_score() -> None:
     biased = next(one for one in seen if one.bias is not None)
     assert certify(biased).holds
     assert not certify(biased._replace(joining=joining(None))).holds
+
+
+class Window:
+    """A Joining in which each query reaches its own key and one before."""
+
+    def reach(self, rows: slice) -> slice:
+        return slice(max(0, rows.start - 1), rows.stop)
+
+    def pairs(self, rows: slice, keys: slice) -> Pairs:
+        q, k = torch.arange(60)[rows].view(-1, 1), torch.arange(60)[keys]
+        seen = (q - k >= 0) & (q - k <= 1)
+        return Pairs(seen[None, None], None, None, None)
+
+
+def test_rows_that_see_few_keys_are_checked_many_at_a_time() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 60, E) for _ in range(3))
+    every = slice(None)
+    logits = (query @ key.mT).masked_fill(~Window().pairs(every, every).visible, -torch.inf)
+    one = record()._replace(
+        query=query, key=key, value=value, joining=Window(), lse=logits.logsumexp(-1),
+        output=logits.softmax(-1) @ value, query_positions=torch.arange(60)[None],
+        key_positions=torch.arange(60)[None],
+    )  # fmt: skip
+    parts = list(check(one, block=2 * 60 * 5, logs=True))
+    rows = [part.weights.shape[2] for part in parts]
+    assert [part.first for part in parts] == [sum(rows[:place]) for place in range(len(rows))]
+    assert sum(rows) == 60
+    assert max(rows) > 10  # with all keys there would be room for 5
+    for part in parts:
+        shown = logits.softmax(-1)[:, :, part.first :][:, :, : part.weights.shape[2], part.start :]
+        torch.testing.assert_close(part.weights, shown[..., : part.weights.shape[3]])
+        assert part.logs is not None
+        torch.testing.assert_close(torch.where(part.weights > 0, part.logs, 0.0).exp()[part.weights > 0],
+                                   part.weights[part.weights > 0])  # fmt: skip
+        assert float(part.measures.output_error.max()) < 1e-5
+        assert part.weights.numel() <= 2 * 60 * 5

@@ -112,3 +112,15 @@ def test_a_weight_that_is_no_number_is_no_number_in_the_statistics_either() -> N
 @pytest.mark.parametrize(("places", "cell"), [(1, 1), (128, 1), (129, 2), (256, 2), (257, 4), (32_768, 256)])
 def test_cells_are_powers_of_two_and_at_most_128(places: int, cell: int) -> None:
     assert cell_of(places) == cell
+
+
+def test_logarithms_that_are_known_give_the_same_entropy_also_where_they_are_infinite() -> None:
+    weights = torch.from_numpy(softmax_rows(2, 9, 9, causal=True))
+    logs = weights.log()
+    assert bool(logs.isinf().any())
+    told, made = (Reducer(heads=2, queries=9, keys=9, own_text=True, ahead=0) for _ in range(2))
+    told.add(Block(weights, 0, 0, logs.clone()))
+    made.add(Block(weights, 0, 0))
+    entropies = [each.summary().statistics["entropy"] for each in (told, made)]
+    np.testing.assert_allclose(*entropies, rtol=1e-6)
+    assert (entropies[0] > 0.1).all()
