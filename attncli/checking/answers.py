@@ -61,6 +61,8 @@ def _gradient(address: str, calls: Sequence[Call], *, seed: int) -> Measure:
     leaves = _leaves(calls)
     draw = torch.Generator().manual_seed(seed)
     along = {id(leaf): torch.randn(leaf.shape, generator=draw, dtype=leaf.dtype) for leaf in leaves}
+    for states in (each for call in calls for each in (call.x, *(read.memory for read in call.read.all()))):
+        along[id(states)] = _alike(states, along[id(states)])
     size = sum(float(each.square().sum()) for each in along.values()) ** 0.5
     along = {name: each / size for name, each in along.items()}
     weighs = [torch.randn(call.output.shape, generator=draw, dtype=torch.float64) for call in calls]
@@ -93,6 +95,15 @@ def _gradient(address: str, calls: Sequence[Call], *, seed: int) -> Measure:
         if best <= TOLERANCE:
             break
     return Measure(best, f"{address}: its gradient is not the slope of what the oracle gives")
+
+
+def _alike(states: Tensor, along: Tensor) -> Tensor:
+    """The direction with which places of equal states (b n d) move alike: keys that tie for a choice, which keeps them
+    all, have no derivative along one that parts them.
+    """
+    first: dict[tuple[float, ...], int] = {}
+    places = [tuple(round(one, 12) for one in state) for state in states.detach().flatten(0, 1).tolist()]
+    return along.flatten(0, 1)[[first.setdefault(state, at) for at, state in enumerate(places)]].view_as(along)
 
 
 def _leaves(calls: Sequence[Call]) -> list[Tensor]:

@@ -9,19 +9,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attncli.checking.answers import answers
 from attncli.checking.caches import cached
 from attncli.checking.measure import Measure, apart
 from attncli.checking.subject import SPREAD, Subject, shake
 from attncli.nn.attention import Attention
+from attncli.nn.layers import Branch
 from attncli.nn.model import Model, build_model
 from attncli.nn.normalizers import Sum
+from attncli.nn.norms import ScaleNorm
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.scores import BiasedDot, Product, Trilinear
+from attncli.nn.scores import BiasedDot, Cosine, Product, Trilinear
 from attncli.nn.view import Record
 from attncli.streams import IGNORE
 
@@ -172,6 +174,8 @@ def cancels(model: Model, name: str) -> bool:
     normalizer does not see.
     """
     parameter = dict(model.named_parameters())[name]
+    if _length_of_queries(model, name):
+        return True
     for attention in model.attentions().values():
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
         if own is None:
@@ -193,6 +197,18 @@ def cancels(model: Model, name: str) -> bool:
                 return own == ("score.query" if of_query else "score.key")
         return False
     return False
+
+
+def _length_of_queries(model: Model, name: str) -> bool:
+    """Whether a parameter is the length that a norm gives the queries of a cosine, whose keys are of another stack."""
+    place, _, own = name.rpartition(".norm.")
+    branch = model.get_submodule(place) if own == "weight" and "cross_attention" in place else None
+    if not (isinstance(branch, Branch) and isinstance(branch.norm, ScaleNorm) and branch.place == "pre"):
+        return False
+    body = branch.body
+    if not (isinstance(body, Attention) and isinstance(body.score, Cosine) and isinstance(body.query, nn.Linear)):
+        return False
+    return body.query.bias is None
 
 
 @torch.no_grad()

@@ -53,6 +53,8 @@ def stepped(normalizer: SequentialNormalizer, earlier: Earlier) -> reference.Joi
     def joint(head: int, scores: Matrix, seen: Sequence[Sequence[bool]]) -> list[Numbers]:
         (row,), (sees,) = scores, seen
         last = earlier[-1][head] if earlier else [1.0] + [0.0] * (len(row) - 1)
+        if isinstance(normalizer, MovingWindow):  # a step that saw no key leaves the window where it was
+            last = next((step[head] for step in reversed(earlier) if any(step[head])), [1.0] + [0.0] * (len(row) - 1))
         match normalizer:
             case ForwardAttention():
                 return [sequential.forward_step(row, last, sees)]

@@ -172,9 +172,14 @@ def comparison(
     from dataclasses import replace
 
     from attncli.analysis.comparing import compare
+    from attncli.errors import InputError
     from attncli.maps.taking import Plan
 
     second = replace(_other(other, device, inspector.only), plan=Plan())
+    reads, given = sorted(second.codec.vocabularies), sorted(inspector.codec.vocabularies)
+    if reads != given:
+        rule = f"--compare {other}: that run reads {' and '.join(reads)}, and RUN reads {' and '.join(given)}"
+        raise InputError(rule, help="name a run of the same task")
     first = replace(inspector, plan=Plan())
     sides = [[one.forced(row, place=place) for place, row in rows] for one in (first, second)]
     return compare(*sides), sides[1]

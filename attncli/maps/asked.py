@@ -44,6 +44,8 @@ def _lines(file: Path) -> list[str]:
         raise InputError(f"{file}: byte {error.start} is not UTF-8", help="save the file as UTF-8") from None
     except FileNotFoundError:
         raise InputError(f"{file}: there is no such file", help="name a file with one text a line") from None
+    except IsADirectoryError:
+        raise InputError(f"--file {file}: this is a folder", help="name a file in it") from None
 
 
 def decoding_of(

@@ -57,10 +57,16 @@ def read_claims(text: str, option: str = "--assert") -> list[Claim]:
     """The claims of a text.
 
     Raises:
-        InputError: what is no claim, with what there is to choose from.
+        InputError: everything that is no claim, with what there is to choose from.
     """
-    parts = [part.strip() for part in text.split(";")]
-    found = [_read(part, option) for part in parts if part]
+    found, faults = [], []
+    for part in filter(None, map(str.strip, text.split(";"))):
+        try:
+            found.append(_read(part, option))
+        except InputError as error:
+            faults.append(str(error))
+    if faults:
+        raise InputError("\n\n".join(faults))
     if not found:
         raise InputError(f"{option}: nothing is claimed", help=f"write a claim such as {PLAIN[1]}")
     return found

@@ -57,7 +57,7 @@ class MovingWindow(SequentialNormalizer):
     """softmax(s), outside of training over `keys` keys from the heaviest of the last step on.
 
     Ping et al. 2018, arXiv:1710.07654, section 3.5; the heaviest of several is the first. A mask that hides the whole
-    window leaves zeros.
+    window leaves zeros, and the window where it was.
     """
 
     row_sum = "any"
@@ -76,6 +76,10 @@ class MovingWindow(SequentialNormalizer):
         window = (ahead >= 0) & (ahead < self.keys)
         window = window if visible is None else window & visible
         return self.soft(logits, window), window.any(-1).to(logits.dtype)
+
+    def next(self, trail: Tensor, weights: Tensor) -> Tensor:
+        """The last weights of a step that saw a key."""
+        return torch.where(weights.sum(-1, keepdim=True) > 0, weights, trail.to(weights.dtype))
 
 
 class Monotonic(SequentialNormalizer):

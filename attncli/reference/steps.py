@@ -80,10 +80,16 @@ def _same(parts: Parts) -> Parts:
     return parts
 
 
+TIED = 64 * 2.0**-52
+"""Share of a score by which another may lie below it and tie with it: equal keys score alike but for rounding."""
+
+
 def best(scores: Vector, visible: list[bool], *, keys: int) -> list[bool]:
-    """Which visible keys are among the best, those that tie with the last of them too. Zhao et al. 2019, eq. 5."""
+    """Which visible keys are among the best, those that tie with the last of them, to rounding, too. Zhao et al. 2019,
+    eq. 5."""
     ordered = sorted((score for score, seen in zip(scores, visible, strict=True) if seen), reverse=True)
     least = ordered[keys - 1] if len(ordered) > keys else float("-inf")
+    least -= TIED * abs(least) if len(ordered) > keys else 0.0
     return [seen and score >= least for score, seen in zip(scores, visible, strict=True)]
 
 

@@ -7,7 +7,6 @@ the kind below it. Everything else replaces.
 from collections.abc import Iterable
 from pathlib import Path
 
-from attncli.errors import InputError
 from attncli.spec.nodes import Mapping, Node, Place, Scalar, Sequence, Source, leaves
 from attncli.spec.reader import read_value
 from attncli.spec.report import Found, Stop
@@ -67,7 +66,8 @@ def overridden(root: Mapping, overrides: Iterable[str], faults: list[Found], cov
         key, sign, value = text.partition("=")
         steps = key.strip().split(".")
         if not sign or not all(steps):
-            raise InputError(f"-o {text}: this is not key=value", help="write -o train.duration=200")
+            faults.append(Found(Place(source, 1, 1), "this is not key=value", "write -o train.duration=200"))
+            continue
         try:
             node = read_value(" " * (len(key) + 1) + value, source, faults)
             laid = _laid(root, steps, node, "", source, 1, covered)

@@ -110,6 +110,20 @@ def test_a_run_against_its_checkpoints_precisions_and_kernels(run: Path) -> None
     assert "there is no way 'int8'" in wrong.stderr
 
 
+def test_a_run_of_another_task_reads_other_texts(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.txt").write_text("a b\nb a\n")
+    (tmp_path / "lm.yaml").write_text(
+        "name: lm\ntask: language_model\nmodel: {d_model: 8, attention: {heads: 2}, decoder: {layers: 1}}\n"
+        "tokenizer: words\ndata: {train: texts.txt}\ntrain: {duration: 1, batch: {kind: sequences, size: 2}}\n"
+    )
+    other = tmp_path / "other"
+    assert attncli("train", str(tmp_path / "lm.yaml"), "--run", str(other), "--device", "cpu", "-q").exit_code == 0
+    wrong = attncli("inspect", str(run), "--device", "cpu", "--text", "a", "--compare", str(other))
+    assert wrong.exit_code == 2, wrong.output
+    said = wrong.stderr.replace("\n", " ")
+    assert "that run reads text, and RUN reads source and target help: name a run of the same task" in said
+
+
 def test_statistics_over_rows_are_means_of_those_of_each_text(run: Path) -> None:
     base = ("inspect", str(run), "--device", "cpu", "--json")
     whole = json.loads(attncli(*base, "--summary", "--split", "train").stdout)

@@ -10,7 +10,7 @@ from torch import nn
 
 from attncli.checking import laws
 from attncli.checking.certificate import judged
-from attncli.checking.laws import LAWS, Law
+from attncli.checking.laws import LAWS, Law, cancels
 from attncli.checking.subject import Subject, subject_of
 from attncli.nn import attention, cache, normalizers, positions
 from attncli.nn.layers import Branch
@@ -197,6 +197,36 @@ def test_what_sleeps_at_small_weights_is_woken_by_wide_ones(monkeypatch: pytest.
     monkeypatch.undo()
     monkeypatch.setattr(laws, "DRAWS", laws.DRAWS[:3])
     assert "position.size gets no gradient" in judged(BY_NAME["gradient"], subject(model=model)).witness
+
+
+def test_the_length_of_a_query_is_nothing_to_a_cosine() -> None:
+    """But that of what is mixed is, so a norm of self-attention that gets no gradient is a fault."""
+    model = MODELS["seq2seq"].replace("heads: 2", "heads: 2, score: cosine")
+    scaled = subject(model=model.replace("d_model: 12", "norm: scale_norm, d_model: 12"))
+    assert judged(BY_NAME["gradient"], scaled).holds
+    assert cancels(scaled.model, "decoder.layers.0.cross_attention.norm.weight")
+    assert not cancels(scaled.model, "decoder.layers.0.attention.norm.weight")
+    biased = subject(model=model.replace("d_model: 12", "norm: scale_norm, bias: true, d_model: 12"))
+    assert not cancels(biased.model, "decoder.layers.0.cross_attention.norm.weight")
+
+
+def test_keys_that_tie_for_a_choice_have_no_derivative_that_parts_them() -> None:
+    """Texts of few tokens, so that keys of equal ones tie for the last place."""
+    chosen = "{heads: 2, position: none, select: {kind: indexer, keys: 2, heads: 2, d_head: 4}}"
+    model = MODELS["language_model"].replace("{heads: 2}", chosen)
+    text = f"name: x\ntask: language_model\nmodel: {model}\ntokenizer: {{kind: words, vocabulary: 7}}\n"
+    for seed in range(3):
+        verdict = judged(BY_NAME["oracle"], subject_of(load_text(text).run, seed=seed))
+        assert verdict.holds, verdict
+
+
+def test_a_window_that_shows_no_key_stays_where_it_is() -> None:
+    """On whichever side of the keys the padding stands."""
+    chosen = "{normalizer: {kind: moving_window, keys: 1}, select: {kind: top, keys: 1}}"
+    model = RECURRENT.replace("{score: additive}", chosen)
+    for law in ("oracle", "cache", "padding"):
+        verdict = judged(BY_NAME[law], subject(model=model))
+        assert verdict.holds, verdict
 
 
 def test_a_mask_that_is_ignored_breaks_the_law_of_the_oracle(monkeypatch: pytest.MonkeyPatch) -> None:

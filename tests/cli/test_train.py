@@ -124,7 +124,7 @@ def test_metrics_that_take_writing_are_measured_amid_training(folder: Path) -> N
     (["tiny.yaml", "--steps", "0"], "Invalid value for '--steps': 0 is not in the range x>=1."),
     (["tiny.yaml", "--device", "mps"], "--device mps: torch "),
     (["tiny.yaml", "-o", "model.d_modle=4"], "model: there is no key 'd_modle' here"),
-    (["tiny.yaml", "-o", "model.d_model"], "-o model.d_model: this is not key=value help: write -o"),
+    (["tiny.yaml", "-o", "model.d_model"], "-o model.d_model: this is not key=value"),
     (["tiny.yaml", "-o", "data.train=nowhere.tsv"], "data.train: there is no file '"),
     (["tiny.yaml", "-o", "data.train=bad.tsv"], "bad.tsv:3: 1 column where the first row has 2 help: correct the row"),
     (["tiny.yaml", "--run", "pairs.tsv"], "pairs.tsv: this is a file, not a run folder help: name another folder"),

@@ -17,6 +17,7 @@ from attncli.spec.shapes import keys_of, records
 from tests.effects import trials
 from tests.effects.elsewhere import SEEN
 from tests.effects.places import places
+from tests.effects.runs import CASES, differ, outcome
 from tests.effects.trials import effect
 
 TESTS = Path(__file__).parents[1]
@@ -39,7 +40,7 @@ def keys() -> dict[str, tuple[type[Spec], str]]:
 
 
 KEYS = keys()
-BUILT = {name: each for name, each in KEYS.items() if each[0] in places() and name not in SEEN
+BUILT = {name: each for name, each in KEYS.items() if each[0] in places() and name not in {**SEEN, **CASES}
          and name.split(".")[0] != "run"}  # fmt: skip
 
 
@@ -51,13 +52,36 @@ def test_a_key_changes_what_is_built(name: str) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_key_changes_what_is_read_trained_or_written(name: str, folder: Path) -> None:
+    case = CASES[name]
+    instead = (case.instead,) if case.instead else ()
+    one = outcome(case.base, case.stage, (*case.beside, *instead), folder)
+    other = outcome(case.base, case.stage, (*case.beside, case.change), folder)
+    assert "refused" not in one or name in REFUSING, one
+    assert "refused" not in other or name in REFUSED, other
+    assert differ(one, other), "nothing was seen to change"
+
+
+REFUSING = {"data.Files.on_bad_row"}
+"""Keys whose one value is to refuse what the other lets pass."""
+REFUSED = {"run.Run.language", "training.EarlyStopping.metric", "tuning.Start.from"}
+"""Keys of which a value that has no meaning is refused."""
+
+
 def test_what_is_seen_elsewhere_is_a_key_and_a_test() -> None:
     assert set(SEEN) <= set(KEYS), "keys that there are no more"
     for name, where in SEEN.items():
         file, _, test = where.partition("::")
         text = (TESTS / file).read_text(encoding="utf-8")
         assert f"def {test}(" in text, f"{name}: there is no {where}"
-    assert set(KEYS) == set(BUILT) | set(SEEN), "every key has a case"
+    assert set(KEYS) == set(BUILT) | set(SEEN) | set(CASES), "every key has a case"
+    assert not set(SEEN) & set(CASES), "what has a case of its own is named nowhere else"
 
 
 def test_a_key_that_nothing_reads_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,3 +92,8 @@ def test_what_contradicts_itself_or_the_task(task: str, wanted: dict[str, object
     with pytest.raises(InputError) as caught:
         asked(run_of(task), **wanted)
     assert message in str(caught.value)
+
+
+def test_a_folder_is_no_file_of_texts(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--file .*: this is a folder\nhelp: name a file in it"):
+        rows_of(run_of("seq2seq"), [], [], tmp_path)

@@ -44,6 +44,13 @@ def test_a_leak_a_wrong_map_and_an_empty_row_are_found() -> None:
     assert "0.2" in verdicts[0].found
 
 
+def test_all_that_is_no_claim_is_said_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        read_claims("no_leaks; certified; role(decoder, monotonous) > 1; loss(decoder) > 1")
+    assert all(fault in str(caught.value) for fault in ("'no_leaks'", "role 'monotonous'", "no 'loss'"))
+    assert str(caught.value).count("help: ") == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

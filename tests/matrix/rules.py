@@ -10,7 +10,7 @@ RULES: dict[str, tuple[str, str]] = {
         r"nothing reads this|no stack reads this|changes nothing|leaves no place for it|in a norm already|"
         r"the factor is 1 up to|every key would weigh the same|there is one layer|has no residual branch|"
         r"compares no keys|are all of them|no score would count|tokens away: it has|has no earlier values|"
-        r"has no other attention",
+        r"has no other attention|shows none of them",
         "a key that nothing reads would do nothing",
     ),
     "fields-of-a-kind": (

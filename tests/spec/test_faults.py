@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from attncli.errors import InputError, SpecError
+from attncli.errors import SpecError
 from attncli.spec.load import load_spec, load_text
 from tests.spec.reports import refused, unmarked, whole
 
@@ -443,9 +443,14 @@ def test_a_fault_of_a_flag_points_into_the_flag(flag, report):
 
 @pytest.mark.parametrize("flag", ["seed", "=3", "a..b=3", ".a=3", ""])
 def test_a_flag_is_key_and_value(flag):
-    with pytest.raises(InputError) as caught:
-        load_text(of_rest("seed: 1"), [flag])
-    assert str(caught.value) == f"-o {flag}: this is not key=value\nhelp: write -o train.duration=200"
+    report = f"-o {flag}: this is not key=value\n |\n | {flag}\n | ^\nhelp: write -o train.duration=200"
+    assert refused(of_rest("seed: 1"), flag) == report
+
+
+def test_a_flag_that_is_no_key_and_value_hides_no_other():
+    report = refused(of_rest("seed: 1"), "modle=3", "seed", "train.duraton=4")
+    for fault in ("there is no key 'modle'", "-o seed: this is not key=value", "there is no key 'duraton'"):
+        assert fault in report
 
 
 def test_a_value_that_is_handed_down_is_wrong_once():

@@ -89,3 +89,13 @@ def test_a_hard_stop_needs_scores_that_may_be_positive():
     )
     assert refused(unmarked(text)) == whole(text, (rule, "write evaluation: expected, or another score"))
     assert load_text(unmarked(text).replace("monotonic", "{kind: monotonic, evaluation: expected}")).run
+
+
+def test_a_bank_of_distances_back_needs_keys_there():
+    text = (
+        "name: x\ntask: tagging\nmodel:\n  encoder:\n    layers: 1\n"
+        "    attention: {mask: ~causal, position: ▸{kind: bank, extent: 4, d_bank: 2}}\n"
+    )
+    rule = "position: 'bank' adds to the scores of keys from the query back, and the mask '~causal' shows none of them"
+    assert refused(unmarked(text)) == whole(text, (rule, "write another position, or another mask"))
+    assert load_text(unmarked(text).replace("~causal", "window(around=2)")).run

@@ -7,6 +7,7 @@ from attncli.spec.base import Fault
 from attncli.spec.positions import (
     BACKWARD,
     Alibi,
+    Bank,
     Disentangled,
     DynamicNtk,
     Forgetting,
@@ -27,6 +28,8 @@ LINEAR = (ScaledDot, Dot)
 """Scores that are the dot product itself, so that what is added to a key is added to the score."""
 FADING = (Alibi, Kerple, Sandwich, Forgetting)
 """Positions that take from a score, the more the farther the key."""
+NEAR = 64
+"""Tokens of the text in which a mask is asked what it shows."""
 FARTHEST = 64
 """scale_bases that a text may be long under xpos: 3.5^64 is near the largest float32."""
 
@@ -34,7 +37,7 @@ FARTHEST = 64
 def faults(site: Site, *, writes: bool) -> Iterator[Fault]:
     """Every rule that the position breaks; `writes`: the attention reads what its stack predicts."""
     a = site.attention
-    for fault in (*_backward(a), *_alone(a), *_fading(a), *_score(a), *_stretched(site, writes=writes)):
+    for fault in (*_backward(a), *_behind(site), *_alone(a), *_fading(a), *_score(a), *_stretched(site, writes=writes)):
         yield Fault((*site.where, "position", *fault.where), fault.rule, fault.help)
 
 
@@ -42,6 +45,15 @@ def _backward(a: AnyAttention) -> Iterator[Fault]:
     if isinstance(a.position, BACKWARD) and a.mask.causal() is not None:
         rule = f"'{a.position.kind}' looks back from the query, and the mask '{a.mask.text}' shows keys behind it"
         yield Fault((), rule, "write a causal mask, or another position")
+
+
+def _behind(site: Site) -> Iterator[Fault]:
+    a, length = site.attention, min(site.q_length, NEAR)
+    if isinstance(a.position, Bank) and not any(
+        row & ((2 << q) - 1) for head in range(a.heads) for q, row in enumerate(a.mask.rows(length, head=head))
+    ):
+        rule = f"'bank' adds to the scores of keys from the query back, and the mask '{a.mask.text}' shows none of them"
+        yield Fault((), rule, "write another position, or another mask")
 
 
 def _fading(a: AnyAttention) -> Iterator[Fault]:
