@@ -11,6 +11,7 @@ from attncli.decoding.greedy import greedy
 from attncli.decoding.sampling import sample
 from attncli.decoding.writing import Hypothesis, Signs
 from attncli.nn.model import Model
+from attncli.nn.packed import packed
 from attncli.nn.view import Tap
 from attncli.spec.run import Run
 from attncli.spec.tasks import Rewriting
@@ -53,7 +54,9 @@ def decode(
     Errors: InputError where a prompt has more than max_length tokens, WorkError where logits are NaN.
     """
     signs = Signs(bos, eos, pad)
-    with torch.no_grad():
+    beams = decoding.size if isinstance(decoding, Beam) else 1
+    rows = beams * len(next(iter(batch.values())).values)
+    with torch.no_grad(), packed(model, rows=rows):
         match decoding:
             case Greedy():
                 return greedy(model, batch, decoding, signs=signs, max_length=max_length, tap=tap)

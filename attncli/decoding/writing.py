@@ -154,7 +154,7 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     torch.topk alone leaves open which of several equals it takes.
     """
-    values, index = scores.topk(min(count + 1, scores.shape[-1]), -1)
+    values, index = _largest(scores, min(count + 1, scores.shape[-1]))
     if values.shape[-1] > count:
         last, next_one = values[..., count - 1], values[..., count]
         if bool(((last == next_one) & (last > -torch.inf)).any()):
@@ -163,6 +163,25 @@ def best(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     index = index.sort(-1).values
     values, order = scores.gather(-1, index).sort(dim=-1, descending=True, stable=True)
     return values, index.gather(-1, order)
+
+
+BLOCK = 32
+"""Scores of which the largest is found at once."""
+
+
+def _largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The `count` largest of each row (… c), and where they stand. Of a long row they are looked for in those blocks
+    whose own largest are the largest, and behind the last whole block.
+    """
+    blocks = scores.shape[-1] // BLOCK
+    if blocks < 4 * count:
+        return scores.topk(count, -1)
+    tops = scores[..., : blocks * BLOCK].unflatten(-1, (blocks, BLOCK)).amax(-1)
+    within, behind = torch.arange(BLOCK, device=scores.device), torch.arange(blocks * BLOCK, scores.shape[-1])
+    places = (tops.topk(count, -1).indices.unsqueeze(-1) * BLOCK + within).flatten(-2)
+    places = torch.cat((places, behind.to(scores.device).expand(*places.shape[:-1], -1)), -1)
+    values, order = scores.gather(-1, places).topk(count, -1)
+    return values, places.gather(-1, order)
 
 
 def _first_of_equals(scores: Tensor, threshold: Tensor, count: int) -> Tensor:

@@ -10,6 +10,8 @@ A token's scale is its own, so an answer does not hang on what is answered besid
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.packed import maps_of
+
 LEAST = 4096
 """Weights below which a map is left alone: the products are too small to be worth the rounding of their inputs."""
 
@@ -34,11 +36,12 @@ class Int8:
 def quantize(model: nn.Module) -> int:
     """Let every linear map that is large enough compute in 8 bits; returns how many weights that are.
 
-    Maps whose weights are read without calling them (of tables, of recurrent cells) stay as they are.
+    Maps whose weights are read without calling them (of tables, of recurrent cells), and those that do more than
+    multiply, stay as they are.
     """
     count = 0
-    for linear in model.modules():
-        if isinstance(linear, nn.Linear) and linear.weight.numel() >= LEAST:
+    for linear in maps_of(model):
+        if linear.weight.numel() >= LEAST:
             # an instance's own `forward` is what a module's call runs; the parameters and their names stay
             linear.__dict__["forward"] = Int8(linear)
             count += linear.weight.numel()

@@ -170,7 +170,7 @@ class Served(nn.Module):
         visible = None if seen is None else self.weighing.spread(seen)[..., ahead:]
         own = None if scores is None else scores[..., ahead:]
         term = term_of(self.position, self.score, ready.turned, key, ready.view, own, visible, ready.demand)
-        return term if term is None else pad(term, (ahead, 0))
+        return None if term is None else self._behind(term)
 
     def _mixed(self, weights: Tensor, value: Tensor, distances: Callable[[], Distances]) -> Tensor:
         """Mixtures (b h q v) of values (b g k v), and of what the position adds to them."""
@@ -195,8 +195,9 @@ class Served(nn.Module):
             factor = None if factor is None else pad(factor, ahead, value=1.0)
         last = ready.trail[-1] if ready.trail else None
         return Seen(
-            view.query_positions, pad(view.key_positions, ahead), visible, self._bias(ready), last, factor, ready.marks
-        )
+            view.query_positions, self._behind(view.key_positions), visible, self._bias(ready), last, factor,
+            ready.marks,
+        )  # fmt: skip
 
     def _banded(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v), each query with the blocks of keys around it."""
@@ -269,7 +270,11 @@ class Served(nn.Module):
     def _bias(self, ready: Ready) -> Tensor | None:
         """What joins the logits of all pairs; nothing that of persistent keys."""
         bias = bias_of(self.position, ready.turned, ready.kept, ready.view)
-        return None if bias is None else pad(bias, (self.ahead, 0))
+        return None if bias is None else self._behind(bias)
+
+    def _behind(self, x: Tensor) -> Tensor:
+        """Numbers of keys with 0 for the persistent ones in front."""
+        return pad(x, (self.ahead, 0)) if self.ahead else x
 
     def _temperature(self, view: View) -> Tensor | None:
         made = self.weighing.temperature

@@ -101,7 +101,8 @@ class View:
     @property
     def query_real(self) -> Tensor | None:
         """(b q): true where there is a query; None where that is not known to matter."""
-        return None if self.query_documents is None else self.query_documents >= 0
+        documents = self.query_documents
+        return None if documents is None else self.once("query_real", lambda: documents >= 0)
 
     def triangle(self, mask: Mask) -> bool:
         """Whether `mask` is the causal triangle of torch's kernels, with nothing else to hide.

@@ -191,14 +191,16 @@ def test_prompts_count_towards_the_positions() -> None:
     assert [len(h[0].tokens) for h in found] == [4, 2, 5]
 
 
-def test_best_takes_the_first_of_equals() -> None:
+@pytest.mark.parametrize(("width", "levels"), [(7, 4), (1003, 4), (1003, 400), (1024, 10_000)])
+def test_best_takes_the_first_of_equals(width: int, levels: int) -> None:
     generator = torch.Generator().manual_seed(0)
     for count in (1, 2, 5, 7):
-        scores = torch.randint(0, 4, (3, 50, 7), generator=generator).float()
+        scores = torch.randint(0, levels, (3, 20, width), generator=generator).float()
         scores[0, :, 2:] = -math.inf
         values, index = best(scores, count)
-        for row, value, place in zip(scores.view(-1, 7), values.view(-1, count), index.view(-1, count), strict=True):
-            order = sorted(range(7), key=lambda i: (-float(row[i]), i))[:count]
+        rows = scores.view(-1, width), values.view(-1, count), index.view(-1, count)
+        for row, value, place in zip(*rows, strict=True):
+            order = sorted(range(width), key=lambda i: (-float(row[i]), i))[:count]
             assert value.tolist() == [float(row[i]) for i in order]
             finite = [i for i in order if row[i] > -math.inf]
             assert place.tolist()[: len(finite)] == finite

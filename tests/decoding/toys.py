@@ -2,10 +2,10 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attncli.streams import Batch, Stream, stream
 
@@ -58,6 +58,9 @@ class Toy:
         self.steps: list[int] = []  # rows of each step
         self.cache: History | None = None
         self.answers: list[list[tuple[Ids, Ids]]] = []  # what each row of each step had read
+
+    def modules(self) -> Iterator[nn.Module]:
+        return iter(())
 
     def start(self, batch: Batch, *, rows: int, capacity: int, tap: object = None) -> History:
         read = batch.get("source", batch.get("text"))

@@ -28,11 +28,14 @@ class Sinusoidal(Absolute):
         self.rates = [base ** (-2 * i / d_model) for i in range(d_model // 2)]
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        rates = torch.tensor(self.rates, device=x.device, dtype=torch.float64)
+        rates, back = torch.tensor(self.rates, device=x.device, dtype=torch.float64), None
+        if len(positions) > 1 and x.device.type == "cpu" and not torch.compiler.is_compiling():
+            positions, back = positions.unique(return_inverse=True)  # rows of a batch stand at the same few
         angle = positions.double().unsqueeze(-1) * rates
         waves = (angle.sin(), angle.cos())
         table = torch.stack(waves, -1).flatten(-2) if self.layout == "interleaved" else torch.cat(waves, -1)
-        return x + table.to(x.dtype)
+        table = table.to(x.dtype)
+        return x + (table if back is None else table[back])
 
 
 class Learned(Absolute):
