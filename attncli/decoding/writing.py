@@ -176,7 +176,7 @@ def _largest(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
     blocks = scores.shape[-1] // BLOCK
     if blocks < 4 * count:
         return scores.topk(count, -1)
-    tops = scores[..., : blocks * BLOCK].unflatten(-1, (blocks, BLOCK)).amax(-1)
+    tops = scores[..., : blocks * BLOCK].reshape(*scores.shape[:-1], blocks, BLOCK).amax(-1)
     within, behind = torch.arange(BLOCK, device=scores.device), torch.arange(blocks * BLOCK, scores.shape[-1])
     places = (tops.topk(count, -1).indices.unsqueeze(-1) * BLOCK + within).flatten(-2)
     places = torch.cat((places, behind.to(scores.device).expand(*places.shape[:-1], -1)), -1)

@@ -42,7 +42,8 @@ def packed(model: nn.Module, *, rows: int) -> Iterator[None]:
     Weights that change meanwhile would not be seen. Those that compute in another way already are left alone.
     """
     chosen: list[nn.Linear] = []
-    if rows >= FEWEST and torch.backends.mkldnn.is_available() and not torch.is_autocast_enabled("cpu"):
+    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    if there and rows >= FEWEST and not torch.is_autocast_enabled("cpu"):
         for linear in maps_of(model):
             weight = linear.weight
             if weight.device.type == "cpu" and weight.dtype is torch.float32 and "forward" not in linear.__dict__:

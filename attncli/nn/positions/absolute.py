@@ -30,7 +30,7 @@ class Sinusoidal(Absolute):
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         rates, back = torch.tensor(self.rates, device=x.device, dtype=torch.float64), None
         if len(positions) > 1 and x.device.type == "cpu" and not torch.compiler.is_compiling():
-            positions, back = positions.unique(return_inverse=True)  # rows of a batch stand at the same few
+            positions, back = torch.unique(positions, return_inverse=True)  # rows of a batch stand at the same few
         angle = positions.double().unsqueeze(-1) * rates
         waves = (angle.sin(), angle.cos())
         table = torch.stack(waves, -1).flatten(-2) if self.layout == "interleaved" else torch.cat(waves, -1)
