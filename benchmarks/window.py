@@ -2,11 +2,11 @@
 
     python -m benchmarks.window
 
-8 heads of 32, 8,192 tokens, float32. Growth compares 65,536 tokens with 8,192: seconds, and the most memory that a
-process of its own takes beyond what it had with the inputs made.
+8 heads of 32, 8,192 tokens, float32. Growth compares 65,536 tokens with 8,192, each in a process of its own: seconds,
+and the most memory that the first pass takes beyond what the process held, its inputs among what is taken.
 """
 
-import sys
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,8 +16,9 @@ from attncli.nn.banding import band_of, tile_of
 from attncli.nn.kernels import banded
 from attncli.nn.positions import Relative
 from attncli.spec.masks import parse
+from attncli.training.machine import use_threads
 from benchmarks.harness import Row, contestant, interleaved, main, median
-from benchmarks.taken import most_memory
+from benchmarks.taken import Apart
 
 HEADS, WIDTH, WINDOW, LENGTH, LONG = 8, 32, 128, 8192, 65536
 MASK = parse(f"causal & window(before={WINDOW - 1})")
@@ -44,13 +45,20 @@ def dense(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(query, key, value, attn_mask=(away >= 0) & (away < WINDOW))
 
 
-def passes(length: int) -> None:
-    """One forward and backward pass."""
-    ours(*inputs(length)).sum().backward()
+def growing(length: int) -> Callable[[], None]:
+    """One forward and backward pass over inputs that are made in it, in a process that has its libraries' buffers."""
+
+    def passes(length: int = length) -> None:
+        ours(*inputs(length)).sum().backward()
+
+    passes(2048)
+    return passes
 
 
 def measure(quick: bool) -> None:
     """Both rows."""
+    grow(3 if quick else 7)  # first, while this process holds nothing
+    use_threads(None)
     row = Row("window 128", f"{LENGTH:,} tokens, {HEADS} heads of {WIDTH}, forward and backward", "ms")
     given = inputs(LENGTH)
     asked = {"attncli": ours, "SDPA, dense mask": dense}
@@ -80,26 +88,22 @@ def measure(quick: bool) -> None:
     flops = 2 * 7 * HEADS * LENGTH * band.width * WIDTH  # two products forward, five backward
     row.shares["attncli"] = flops / (row.values["attncli"] / 1e3) / row.peak
     row.tell()
-    grown = Row("window 128, growth", f"{LONG:,} tokens beside {LENGTH:,}, forward and backward", "ms")
-    long = inputs(LONG)
-    works = {f"{n:,} tokens": lambda g=g: ours(*g).sum().backward() for n, g in ((LENGTH, given), (LONG, long))}
-    times, grown.peak = interleaved(works, grown.notes, rounds=3 if quick else 5)
-    grown.values = {name: 1e3 * median(took) for name, took in times.items()}
-    short, far = grown.values.values()
-    grown.checks["time"] = f"{far / short:.2f} times, of 8.8 wanted"
-    small, large = (most_memory("benchmarks.window", n) for n in (LENGTH, LONG))
-    grown.checks["memory"] = (
-        f"{large / small:.2f} times ({small / 2**20:.0f} and {large / 2**20:.0f} MiB), of 8.8 wanted"
+
+
+def grow(rounds: int) -> None:
+    """The row of seconds and memory at both lengths, whose processes take turns."""
+    row = Row("window 128, growth", f"{LONG:,} tokens beside {LENGTH:,}, forward and backward", "ms")
+    with Apart(growing, LENGTH) as short, Apart(growing, LONG) as long:
+        held = [each().bytes for each in (short, long)]
+        times = [(short().seconds, long().seconds) for _ in range(rounds)]
+    seconds = [median(list(each)) for each in zip(*times, strict=True)]
+    row.values = {f"{n:,} tokens": 1e3 * each for n, each in zip((LENGTH, LONG), seconds, strict=True)}
+    row.checks["time"] = f"{seconds[1] / seconds[0]:.2f} times, of 8.8 wanted"
+    row.checks["memory"] = (
+        f"{held[1] / held[0]:.2f} times ({held[0] / 2**20:.0f} and {held[1] / 2**20:.0f} MiB), of 8.8 wanted"
     )
-    grown.tell()
+    row.tell()
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--memory"]:
-        from benchmarks.taken import tell
-
-        torch.set_num_threads(1)
-        passes(256)
-        tell(lambda: passes(int(sys.argv[2])))
-    else:
-        main(measure)
+    main(measure)

@@ -1,10 +1,13 @@
 """The page of the benchmarks: what scripts tell, collected, and what becomes of one that fails."""
 
+import sys
+
 import pytest
 
 from benchmarks import __main__ as collector
 from benchmarks.harness import Row, interleaved, rows_in
 from benchmarks.table import draw, write
+from benchmarks.taken import Apart
 
 
 def test_rows_come_through_as_they_were_told(capsys):
@@ -41,3 +44,20 @@ def test_a_script_that_ends_without_a_row_is_said(code, said, tmp_path, monkeypa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     (row,) = collector.run("broken", quick=False)
     assert row.notes[0].startswith(f"no row: {said}")
+
+
+def filling(*megabytes):
+    """Work that holds so much for a moment, another number each time."""
+    left = iter(megabytes)
+    return lambda: len(bytearray(next(left) * 2**20))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process tells only the most that it ever held")
+def test_memory_is_that_of_the_work_alone_whatever_the_process_before_it_held():
+    held = bytearray(300 * 2**20)
+    with Apart(filling, 160, 20) as one, Apart(filling, 40) as other:
+        found = [one(), other(), one()]
+    assert [taken.found >> 20 for taken in found] == [160, 40, 20]
+    for taken in found:
+        assert taken.found <= taken.bytes < taken.found + 4 * 2**20 < len(held)
+        assert taken.seconds > 0

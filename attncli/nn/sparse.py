@@ -9,8 +9,12 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.kernels.chunked import noted
 from attncli.nn.normalizers import Normalizer
 from attncli.spec import normalizers as spec
+
+MOST_STEPS = 200
+"""Of Newton's method, which takes about eight; where each step leaves out one key, as many as there are."""
 
 
 class Sparsemax(Normalizer):
@@ -34,7 +38,8 @@ class Sparsemax(Normalizer):
 class Entmax(Normalizer):
     """[(alpha - 1) s - tau]_+ ^ (1 / (alpha - 1)) with the tau that makes a row sum to 1.
 
-    Peters et al. 2019, arXiv:1905.05702, eq. 10; tau by bisection between the bounds of their algorithm 1.
+    Peters et al. 2019, arXiv:1905.05702, eq. 10; tau by Newton's method up to alpha = 2, beyond it by bisection between
+    the bounds of their algorithm 1.
     """
 
     def __init__(self, *, alpha: float) -> None:
@@ -42,7 +47,7 @@ class Entmax(Normalizer):
         self.alpha = alpha
 
     def forward(self, logits: Tensor, visible: Tensor | None) -> Tensor:
-        return _entmax(logits, visible, torch.tensor(self.alpha, dtype=logits.dtype, device=logits.device))
+        return _entmax(logits, visible, self.alpha)
 
 
 class LearnedEntmax(Normalizer):
@@ -67,44 +72,80 @@ class LearnedEntmax(Normalizer):
         return _entmax(logits, visible, self.alphas(logits.dtype).view(-1, 1, 1))
 
 
-def _entmax(logits: Tensor, visible: Tensor | None, alpha: Tensor) -> Tensor:
-    scores = _below_zero(logits, visible, reach=1 / (alpha.detach() - 1))
+def _entmax(logits: Tensor, visible: Tensor | None, alpha: Tensor | float) -> Tensor:
+    least = alpha.detach() if isinstance(alpha, Tensor) else alpha
+    scores = _below_zero(logits, visible, reach=1 / (least - 1))
     weights: Tensor = _Entmax.apply(scores, alpha)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     return weights if visible is None else weights.masked_fill(~visible, 0.0)
 
 
 class _Entmax(torch.autograd.Function):
-    """Entmax of scores whose largest is 0, with an alpha that broadcasts to (… 1).
+    """Entmax of scores whose largest is 0, with one alpha or, up to 2, those of heads, which broadcast to (… 1).
 
     Gradient of the scores: Peters et al. 2019, eq. 14; of alpha: Correia et al. 2019, proposition 1.
     """
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, alpha: Tensor) -> Tensor:
-        power = 1 / (alpha - 1)
+    def forward(ctx: Any, scores: Tensor, alpha: Tensor | float) -> Tensor:
         scaled = scores * (alpha - 1)
-        low = scaled.amax(-1, keepdim=True) - 1
-        width = 1 - float(scores.shape[-1]) ** (1 - alpha)
-        for _ in range(_turns(scores)):
-            width = width / 2
-            middle = low + width
-            mass = (scaled - middle).clamp(min=0).pow(power).sum(-1, keepdim=True)
-            low = torch.where(mass >= 1, middle, low)
-        weights = (scaled - low).clamp(min=0).pow(power)
-        weights = weights / weights.sum(-1, keepdim=True)
-        ctx.save_for_backward(weights, alpha)
+        convex = isinstance(alpha, Tensor) or alpha <= 2
+        threshold = noted(lambda: (_by_newton if convex else _by_halves)(scaled, alpha))
+        weights = scaled.sub_(threshold).clamp_(min=0).pow(1 / (alpha - 1))
+        weights /= weights.sum(-1, keepdim=True)
+        ctx.save_for_backward(weights, *([alpha] if isinstance(alpha, Tensor) else []))
+        ctx.alpha = alpha
         return weights
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None]:
-        weights, alpha = ctx.saved_tensors
-        slope = torch.where(weights > 0, weights.pow(2 - alpha), torch.zeros_like(weights))
+        weights, *alphas = ctx.saved_tensors
+        slope = _slope(weights, alphas[0] if alphas else ctx.alpha)
         total = slope.sum(-1, keepdim=True)
         mean = (grads[0] * slope).sum(-1, keepdim=True) / total
         of_alpha = None
         if ctx.needs_input_grad[1]:
+            (alpha,) = alphas
             of_alpha = (grads[0] * _by_alpha(weights, slope / total, alpha)).sum_to_size(alpha.shape)
-        return slope * (grads[0] - mean), of_alpha
+        return (grads[0] - mean).mul_(slope), of_alpha
+
+
+def _slope(weights: Tensor, alpha: Tensor | float) -> Tensor:
+    """weights ^ (2 - alpha), and 0 where there is no weight."""
+    if isinstance(alpha, Tensor) or alpha >= 2:  # 0 ^ 0 is 1
+        return torch.where(weights > 0, weights.pow(2 - alpha), torch.zeros_like(weights))
+    return weights.pow(2 - alpha)
+
+
+def _by_newton(scaled: Tensor, alpha: Tensor | float) -> Tensor:
+    """(… 1): tau of scaled scores, for alpha up to 2.
+
+    N(tau) = |[x - tau]_+|_p with p = 1 / (alpha - 1) is convex and falls, so Newton's method from where N >= 1 comes
+    to N = 1 from one side; and N is all but straight, so it takes few steps.
+    """
+    power = 1 / (alpha - 1)
+    low = scaled.amax(-1, keepdim=True) - 1
+    rounding = 8 * torch.finfo(scaled.dtype).eps
+    for _ in range(MOST_STEPS):
+        above = (scaled - low).clamp_(min=0)
+        slope = above.pow(power - 1) if isinstance(alpha, Tensor) or alpha < 2 else (above > 0).to(above.dtype)
+        mass, fall = (above.mul_(slope).sum(-1, keepdim=True), slope.sum(-1, keepdim=True))
+        excess = mass.pow(1 / power) - 1
+        low = low + excess.clamp(min=0) * mass.pow(1 - 1 / power) / fall
+        if not bool((excess > rounding).any()):
+            break
+    return low
+
+
+def _by_halves(scaled: Tensor, alpha: Tensor | float) -> Tensor:
+    """(… 1): tau of scaled scores, for any alpha."""
+    low = scaled.amax(-1, keepdim=True) - 1
+    width = 1 - scaled.shape[-1] ** (1 - alpha)
+    for _ in range(_turns(scaled)):
+        width = width / 2
+        middle = low + width
+        mass = (scaled - middle).clamp_(min=0).pow(1 / (alpha - 1)).sum(-1, keepdim=True)
+        low = torch.where(mass >= 1, middle, low)
+    return low
 
 
 def _by_alpha(weights: Tensor, skewed: Tensor, alpha: Tensor) -> Tensor:
@@ -144,14 +185,7 @@ class _Normmax(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, alpha: float) -> Tensor:
         power = 1 / (alpha - 1)
-        low = torch.full_like(scores[..., :1], -1.0)
-        width = 1 - float(scores.shape[-1]) ** (1 / alpha - 1)  # if all scores were alike, l would be low + width
-        for _ in range(_turns(scores)):
-            width = width / 2
-            middle = low + width
-            mass = (scores - middle).clamp(min=0).pow(power * alpha).sum(-1, keepdim=True)
-            low = torch.where(mass >= 1, middle, low)
-        unit = (scores - low).clamp(min=0).pow(power)
+        unit = (scores - noted(lambda: _level(scores, alpha))).clamp_(min=0).pow(power)
         ctx.save_for_backward(unit)
         ctx.alpha = alpha
         return unit / unit.sum(-1, keepdim=True)
@@ -164,6 +198,18 @@ class _Normmax(torch.autograd.Function):
         slope = torch.where(unit > 0, unit.pow(2 - ctx.alpha), torch.zeros_like(unit)) / ((ctx.alpha - 1) * total)
         pulled = slope * (grads[0] - (grads[0] * weights).sum(-1, keepdim=True))
         return pulled - weights * pulled.sum(-1, keepdim=True), None
+
+
+def _level(scores: Tensor, alpha: float) -> Tensor:
+    """(… 1): the l of scores whose largest is 0."""
+    low = torch.full_like(scores[..., :1], -1.0)
+    width = 1 - float(scores.shape[-1]) ** (1 / alpha - 1)  # if all scores were alike, l would be low + width
+    for _ in range(_turns(scores)):
+        width = width / 2
+        middle = low + width
+        mass = (scores - middle).clamp_(min=0).pow(alpha / (alpha - 1)).sum(-1, keepdim=True)
+        low = torch.where(mass >= 1, middle, low)
+    return low
 
 
 class Budget(Normalizer):
@@ -198,14 +244,19 @@ class Budget(Normalizer):
 
 def _paid(scores: Tensor, keys: int) -> tuple[Tensor, Tensor]:
     """Which scores get a weight of 1, and which one between 0 and 1; the `keys`th largest is 0."""
+    raised = scores - noted(lambda: _price(scores, keys))
+    return raised >= 1, (raised > 0) & (raised < 1)
+
+
+def _price(scores: Tensor, keys: int) -> Tensor:
+    """(… 1): the tau of scores whose `keys`th largest is 0."""
     low, width = torch.full_like(scores[..., :1], -1.0), 1.0
     for _ in range(_turns(scores)):
         width = width / 2
         middle = low + width
-        mass = (scores - middle).clamp(0, 1).sum(-1, keepdim=True)
+        mass = (scores - middle).clamp_(0, 1).sum(-1, keepdim=True)
         low = torch.where(mass >= keys, middle, low)
-    raised = scores - low
-    return raised >= 1, (raised > 0) & (raised < 1)
+    return low
 
 
 def _turns(scores: Tensor) -> int:

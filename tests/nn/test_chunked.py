@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attncli.nn import sparse
 from attncli.nn.kernels import chunked
 from attncli.nn.view import Record, view_of_self
 from attncli.streams import Stream, stream
@@ -67,6 +68,25 @@ def packed() -> Stream:
 def test_a_reader_of_another_text(given):
     tokens, memory = (stream([[1] * n, [1] * (n - 2)], pad=0) for n in (11, 6))
     compare(given, tokens, memory)
+
+
+@pytest.mark.parametrize(("kind", "solver"), [
+    ("{kind: entmax, alpha: 1.5}", "_by_newton"), ("{kind: entmax, alpha: learned}", "_by_newton"),
+    ("{kind: entmax, alpha: 3.0}", "_by_halves"), ("{kind: normmax, alpha: 3.0}", "_level"),
+    ("{kind: budget, keys: 2}", "_price"),
+])  # fmt: skip
+def test_thresholds_are_solved_for_once_a_block(kind, solver, monkeypatch):
+    solved = []
+    solve = getattr(sparse, solver)
+    monkeypatch.setattr(sparse, solver, lambda *given: solved.append(1) or solve(*given))
+    module = attention(normalizer=kind, kernel="chunked").train()
+    x = torch.randn(2, LENGTH, 12, dtype=torch.float64, requires_grad=True)
+    output = module(x, x, view_of_self(rows_of("even", LENGTH)))
+    forward = len(solved)
+    first, again = (torch.autograd.grad(output.square().sum(), x, retain_graph=True)[0] for _ in range(2))
+    assert forward == 3
+    assert len(solved) == forward
+    assert torch.equal(first, again)
 
 
 @pytest.mark.parametrize("given", [

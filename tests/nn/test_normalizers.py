@@ -18,7 +18,7 @@ from attncli.nn.normalizers import (
     Sum,
     build_normalizer,
 )
-from attncli.nn.sparse import Budget, Entmax, LearnedEntmax, Normmax, Sparsemax
+from attncli.nn.sparse import Budget, Entmax, LearnedEntmax, Normmax, Sparsemax, _by_halves, _by_newton
 from attncli.spec.attention import MultiHead
 from tests import catalogue
 from tests.nn.models import read
@@ -199,6 +199,17 @@ def test_entmax_of_two_is_sparsemax():
     weigh = scores(6, HEADS, 2, 7)
     gradients = [torch.autograd.grad((each * weigh).sum(), given)[0] for each in (one, other)]
     torch.testing.assert_close(*gradients, **CLOSE)
+
+
+@pytest.mark.parametrize("alpha", [1.01, 1.25, 1.5, 1.9, 2.0])
+def test_newton_finds_the_threshold_of_bisection(alpha):
+    given = torch.cat([scores(50, 33) * size for size in (0.01, 1.0, 30.0)] + [torch.zeros(1, 33).double()])
+    given = torch.cat([given, -(2.0 ** torch.arange(-32, 1)).double().unsqueeze(0)])  # gaps that double
+    scaled = (given - given.amax(-1, keepdim=True)) * (alpha - 1)
+    torch.testing.assert_close(_by_newton(scaled, alpha), _by_halves(scaled, alpha), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        _by_newton(scaled.float(), alpha).double(), _by_newton(scaled, alpha), rtol=0, atol=2e-6
+    )  # fmt: skip
 
 
 def test_entmax_goes_to_softmax():

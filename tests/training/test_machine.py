@@ -1,6 +1,10 @@
 """Devices, precision, random numbers, and the record of the surroundings."""
 
+import os
+import platform
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -63,3 +67,27 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch):
         "train.compile: there is no C++ compiler here, and torch compiles for the CPU with one\n"
         "help: install one, such as g++ (on Debian: apt install g++), or leave train.compile out"
     )
+
+
+FAULTS = """
+import resource, torch
+from attncli.training.machine import use_threads
+use_threads(1)
+for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the setting is one of glibc")
+def test_memory_that_is_freed_is_used_again_unless_the_user_says_otherwise():
+    faults = []
+    for said in ({}, {"MALLOC_MMAP_THRESHOLD_": "131072"}):
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True, env=env | said
+        )
+        faults.append(int(done.stdout))
+    assert faults[0] < 100, "64 MB are 16,384 pages"
+    assert faults[1] > 16_000

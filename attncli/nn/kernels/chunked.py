@@ -3,14 +3,16 @@
     mixture[rows] = make(query[rows], keys that these rows may see);  backward: the same rows once more, with a graph
 
 `make` is the reference for some rows, so this serves every score, every normalizer whose rows stand alone, a bias with
-a gradient, and dropout: what a block draws is drawn from a seed of its own, so both passes draw the same. Rabe & Staats
-2021, arXiv:2112.05682, and Chen et al. 2016, arXiv:1604.06174, section 4 (recomputation).
+a gradient, and dropout: what a block draws is drawn from a seed of its own, so both passes draw the same. What it
+solves for, the threshold of each row, is `noted`. Rabe & Staats 2021, arXiv:2112.05682, and Chen et al. 2016,
+arXiv:1604.06174, section 4 (recomputation).
 
 Shapes: tensors along places (b · n ·), cut at dimension 2.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +28,16 @@ class Rows(NamedTuple):
 
     queries: slice
     keys: slice
+
+
+Solve = Callable[[], Tensor]
+Take = Callable[[Solve], Tensor]
+_TAKE: ContextVar[Take] = ContextVar("_TAKE", default=lambda solve: solve())
+
+
+def noted(solve: Solve) -> Tensor:
+    """What `solve` finds, with no gradient of its own; a block that is made again backward is told what it found."""
+    return _TAKE.get()(solve)
 
 
 Make = Callable[[Rows, list[Tensor], list[Tensor]], Tensor]
@@ -68,9 +80,12 @@ class _Chunked(torch.autograd.Function):
     def forward(ctx: Any, plan: _Plan, *tensors: Tensor) -> Tensor | None:
         ctx.seed = int(torch.randint(1 << 62, ())) if plan.draws else None
         mixed: Tensor | None = None
+        ctx.notes = []
         with torch.no_grad():
             for index, rows in enumerate(plan.parts):
-                with _drawing(ctx.seed, index, tensors[0].device):
+                notes: list[Tensor] = []
+                ctx.notes.append(notes)
+                with _drawing(ctx.seed, index, tensors[0].device), _noting(_write(notes)):
                     made = plan.make(rows, *_cut(plan, rows, tensors))
                 if mixed is None:  # at once, so that small tensors do not come to lie between large ones that are freed
                     mixed = made.new_empty(*made.shape[:2], tensors[0].shape[2], made.shape[3])
@@ -99,6 +114,7 @@ class _Chunked(torch.autograd.Function):
                 torch.enable_grad(),
                 torch.autocast(device, dtype=dtype, enabled=enabled),
                 _drawing(ctx.seed, index, tensors[0].device),
+                _noting(_read(ctx.notes[index])),
             ):
                 mixed = plan.make(rows, inputs[: plan.queries], inputs[plan.queries :])
             wanted = [place for place, needs in enumerate(needed) if needs]
@@ -122,6 +138,29 @@ def _part(plan: _Plan, rows: Rows, place: int, x: Tensor) -> Tensor:
     if place < plan.queries:
         return x[:, :, rows.queries]
     return x[:, :, rows.keys] if place < plan.queries + plan.keys else x
+
+
+@contextmanager
+def _noting(take: Take) -> Iterator[None]:
+    """Within, `noted` gives what `take` does."""
+    before = _TAKE.set(take)
+    try:
+        yield
+    finally:
+        _TAKE.reset(before)
+
+
+def _write(notes: list[Tensor]) -> Take:
+    def take(solve: Solve) -> Tensor:
+        notes.append(solve())
+        return notes[-1]
+
+    return take
+
+
+def _read(notes: list[Tensor]) -> Take:
+    left = iter(notes)
+    return lambda _: next(left)
 
 
 @contextmanager
