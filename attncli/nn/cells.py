@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attncli.nn.dropout import drop
+from attncli.nn.gated import Gru
 
 Hidden = tuple[Tensor, ...]
 """(h,) or, of an LSTM, (h, c)."""
@@ -131,5 +132,5 @@ def build_cells(
             inputs, d_hidden, layers, nonlinearity=cell[4:], bias=bias, batch_first=True, dropout=between,
             bidirectional=both,
         )  # fmt: skip
-    make = nn.GRU if cell == "gru" else nn.LSTM
+    make = Gru if cell == "gru" else nn.LSTM
     return make(inputs, d_hidden, layers, bias=bias, batch_first=True, dropout=between, bidirectional=both)

@@ -31,6 +31,7 @@ class DenseReadout(nn.Module):
         self.map = nn.Linear(d_context + d_state, d_hidden)
         self.kind = gate
         self.gate = nn.Linear(d_token + d_state + d_context, d_hidden) if gate != "none" else None
+        self.squash = activation
         self.activation = SQUASH[activation]
 
     def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:

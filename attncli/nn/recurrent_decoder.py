@@ -7,6 +7,7 @@ input_and_previous:     c_t = attend([x_t; s_{t-1}]);  s_t = cell(relu(W [x_t; c
 readout:                r_t of c_t, s_t (or s_{t-1}) and x_t, in nn/readouts.py; cells in nn/cells.py
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -18,10 +19,12 @@ from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
 from attncli.nn.cells import Hidden, Layered, one_step, weights_of
 from attncli.nn.dropout import drop
+from attncli.nn.feeding import readouts, serves, unfed
 from attncli.nn.following import begin, follow, sequential
+from attncli.nn.gated import Gru
 from attncli.nn.inputs import Tokens
 from attncli.nn.looping import Cells, Loop, loops
-from attncli.nn.readouts import SQUASH, Linear, Readout
+from attncli.nn.readouts import SQUASH, DenseReadout, Linear, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
 from attncli.nn.serving import Trail
 from attncli.nn.states import Copying, Memory, States
@@ -87,6 +90,12 @@ class Decoder(nn.Module):
         asks = cells.hidden_size * (2 if query == "state_and_cell" else 1)
         self.d_decides = d_context + asks + d_embedding
         self.states = 2 if cell == "lstm" else 1
+        if attention is not None and not self.at_once:
+            lacks = unfed(
+                attention, cells, readout, query=query, feeding=feeding, combined=self.combine is not None,
+                points=points,
+            )  # fmt: skip
+            attention.traits = replace(attention.traits, unlooped=lacks)
 
     def sources(self) -> set[str]:
         """The stacks that this one reads."""
@@ -114,7 +123,24 @@ class Decoder(nn.Module):
             if context is not None and weights is not None and read is not None:
                 copying = Copying(torch.cat((context, states, x), 2), weights, read.values)
             return States(self._read_out(context, states, x, F.linear), tokens, copying=copying)
+        looped = self._looped(x, tokens, first, read, projected, tap)
+        if looped is not None:
+            return States(looped, tokens)
         return self._walk(x, tokens, first, read, projected, tap, past=None)
+
+    def _looped(
+        self, x: Tensor, tokens: Stream, first: Step, read: Stream | None, projected: Projected | None, tap: Tap | None
+    ) -> Tensor | None:
+        """Readouts (b n d), where a loop with its own backward pass serves this decoder."""
+        if self.attention is None or read is None or projected is None or not tokens.plain:
+            return None
+        view = view_of_memory(tokens, read, tap)
+        if not serves(self.attention, x, view):
+            return None
+        assert isinstance(self.rnn, Gru) and isinstance(self.readout, DenseReadout)
+        return readouts(
+            self.attention, self.rnn, self.readout, x, first.hidden[0][0], projected, view, dropout=self.dropout
+        )
 
     def start(self, memory: Memory, *, rows: int, capacity: int) -> RecurrentPast:
         """The state before the first token. The past takes room as it grows, whatever the capacity."""

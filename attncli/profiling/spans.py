@@ -60,7 +60,7 @@ def _doors(model: Model) -> Iterator[tuple[nn.Module, str, str]]:
                 yield from ((module, method, address) for method in ("enter", "join", "close"))
             case Decoder():
                 # steps run one by one do not call the cell's own forward
-                yield from ((module, method, f"{name}.rnn") for method in ("_cells", "_cell"))
+                yield from ((module, method, f"{name}.rnn") for method in ("_cells", "_cell", "_looped"))
             case Layer() | nn.ModuleList() | nn.Identity() | Model():
                 pass
             case _ if name.count(".") == 1 and not name.startswith(("head.", "others.")):

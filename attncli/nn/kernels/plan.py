@@ -1,11 +1,11 @@
 """Which kernel serves an attention, and why: a pure function of its traits, the device, the dtype and the phase."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Phase = Literal["train", "eval"]
-Kernel = Literal["fused", "banded", "chunked", "reference", "linear"]
+Kernel = Literal["fused", "banded", "chunked", "reference", "linear", "looped"]
 Wanted = Literal["auto", "fused", "banded", "chunked", "reference"]
 
 BANDED_FROM = 2
@@ -14,6 +14,7 @@ BANDED_FROM = 2
 CHUNKED_FROM = 1 << 22
 """Weights of one call, over all rows and heads, from which on the chunked kernel is no slower than the reference."""
 CHUNKS = "some queries at a time, made again backward, so that the weights of one block are held"
+LOOPED = "a loop over the decoder's steps with a backward pass of its own: one product for each weight's gradient"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Traits:
     span: int | None = None  # keys that a block of queries reads, where the mask is local
     unbanded: tuple[str, ...] = ()  # what keeps the banded kernel away
     unchunked: tuple[str, ...] = ()  # what keeps the chunked kernel away
+    unlooped: tuple[str, ...] | None = None  # in a decoder that goes step by step, what keeps its loop away
     wanted: Wanted = "auto"
 
 
@@ -62,6 +64,12 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
     """
     if traits.wanted == "reference":
         return Choice("reference", ("the spec asks for it",))
+    if traits.unlooped is not None and (phase, device, traits.wanted) == ("train", "cpu", "auto"):
+        if not traits.unlooped and dtype in ("float32", "float64"):
+            return Choice("looped", (LOOPED,))
+        if traits.unlooped:
+            other = plan(replace(traits, unlooped=None), device=device, dtype=dtype, phase=phase, size=size)
+            return Choice(other.kernel, (*other.reasons, "the decoder's loop has no " + ", ".join(traits.unlooped)))
     if traits.span is not None and traits.wanted in ("auto", "banded"):
         least = 0 if traits.wanted == "banded" else BANDED_FROM * traits.span
         if not traits.unbanded and (size is None or (size.near and size.keys >= least)):
