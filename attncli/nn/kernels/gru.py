@@ -76,7 +76,9 @@ class _Gru(torch.autograd.Function):
         steps = zip(*(torch.split(each, counts, 1) for each in (of_states, entered, held, out)), before, strict=True)
         for grad, part, hold, into, state in reversed(list(steps)):
             own = carried[:, : grad.shape[1]]
-            own.copy_(torch.baddbmm(retreat(grad + own, *parted(part, d), hold, state, into), into[..., d:], of_state))
+            passed = retreat(grad + own, *parted(part, d), hold, state, into)
+            if state is not before[0] or ctx.needs_input_grad[2]:
+                own.copy_(torch.baddbmm(passed, into[..., d:], of_state))
         gave, kept = out[..., : 3 * d], out[..., d:]
         of_x = torch.bmm(gave, of_input.roll(d, 1))
         of_input = torch.bmm(gave.mT, x).roll(-d, 1)
