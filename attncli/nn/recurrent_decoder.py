@@ -60,9 +60,9 @@ PACKED = "a recurrent state runs across the documents of a packed row"
 class Decoder(nn.Module):
     """A recurrent writer; with attention it reads another stack at every step.
 
-    Where the query is the new state and nothing is fed back, all steps run at once; else they run one by one, or while it
-    learns in a loop with a backward pass of its own (nn/feeding.py), where that has all that the decoder has. With
-    `points` the states carry what a pointer-generator reads: the weights, and what it decides by.
+    Where the query is the new state and nothing is fed back, all steps run at once; else one by one, or while it learns
+    in a loop with a backward pass of its own (nn/feeding.py), if that has all that the decoder has. With `points` the
+    states carry what a pointer-generator reads: the weights, and what it decides by.
     """
 
     def __init__(
