@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from attncli.checking.indexed import seen_through
+from attncli.checking.indexed import seen_through, windowed
 from attncli.checking.oracle_kinds import Earlier, running_outputs, stepped, trailed
 from attncli.checking.oracle_positions import bias_of, related_of, turn_of
 from attncli.checking.oracle_steps import norm_of, over_heads, steps_of
@@ -60,6 +60,9 @@ def outputs(
     reads = module.score.reads  # a key that no score compares is not made, and cannot be turned
     if module.indexer is not None:
         own = turn if isinstance(module.position, positions.Rotary) else None
+        if module.span is not None:  # what an indexer chooses from is what the window of a head shows
+            maps = maps_of(module, lender, x.shape[1], memory.shape[1], asking or module)
+            visible = windowed(module, maps, x.tolist(), len(memory), turn, visible)
         visible = seen_through(module.indexer, x, memory, own, visible)
     difference = module.weighing.difference
     tell: Callable[..., reference.Heads] = reference.multi_head

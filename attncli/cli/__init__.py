@@ -4,12 +4,24 @@ import importlib
 import os
 import signal
 import sys
+from types import TracebackType
 from typing import Any
 
-import click
 
-from attncli import __version__
-from attncli.errors import AttncliError
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C while the command is still loading ends it as quietly as later on."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("stopped", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _uncaught  # before what takes time to import
+
+import click  # noqa: E402
+
+from attncli import __version__  # noqa: E402
+from attncli.errors import AttncliError  # noqa: E402
 
 VERBS = (
     "build", "train", "evaluate", "predict", "inspect", "profile", "prune", "check", "explain", "init", "schema",

@@ -212,7 +212,7 @@ def test_the_length_of_a_query_is_nothing_to_a_cosine() -> None:
 
 def test_keys_that_tie_for_a_choice_have_no_derivative_that_parts_them() -> None:
     """Texts of few tokens, so that keys of equal ones tie for the last place."""
-    chosen = "{heads: 2, position: none, select: {kind: indexer, keys: 2, heads: 2, d_head: 4}}"
+    chosen = "{heads: 2, position: none, select: {kind: indexer, keys: 2, heads: 2, d_head: 6}}"
     model = MODELS["language_model"].replace("{heads: 2}", chosen)
     text = f"name: x\ntask: language_model\nmodel: {model}\ntokenizer: {{kind: words, vocabulary: 7}}\n"
     for seed in range(3):
@@ -220,12 +220,19 @@ def test_keys_that_tie_for_a_choice_have_no_derivative_that_parts_them() -> None
         assert verdict.holds, verdict
 
 
+def test_an_indexer_chooses_from_what_the_window_of_each_head_shows() -> None:
+    chosen = "{heads: 2, span: {kind: predicted, half_width: 2}, select: {kind: indexer, keys: 2, heads: 2, d_head: 6}}"
+    model = MODELS["tagging"].replace("{heads: 2}", chosen)
+    verdict = judged(BY_NAME["oracle"], subject("tagging", model))
+    assert verdict.holds, verdict
+
+
 def test_a_window_that_shows_no_key_stays_where_it_is() -> None:
     """On whichever side of the keys the padding stands."""
-    chosen = "{normalizer: {kind: moving_window, keys: 1}, select: {kind: top, keys: 1}}"
-    model = RECURRENT.replace("{score: additive}", chosen)
+    chosen = "{heads: 4, d_head: 6, projections: all, normalizer: moving_window, select: {kind: top, keys: 2}}"
+    trial = subject(model=RECURRENT.replace("{score: additive}", chosen))
     for law in ("oracle", "cache", "padding"):
-        verdict = judged(BY_NAME[law], subject(model=model))
+        verdict = judged(BY_NAME[law], trial)
         assert verdict.holds, verdict
 
 

@@ -1,7 +1,11 @@
 """The help of every verb: every option is explained, and what is unknown is answered with what may be meant."""
 
 import importlib
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -93,3 +97,11 @@ def test_no_arguments_is_help():
     said = run()
     assert "Usage: attncli" in said.output
     assert "build" in said.output
+
+
+def test_ctrl_c_while_the_command_loads_leaves_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    done = subprocess.run([sys.executable, "-m", "attncli", "--help"], env=env, capture_output=True, text=True)
+    assert done.stderr == "stopped\n"
+    assert done.returncode in (-2, 130)
