@@ -19,7 +19,7 @@ from attncli.training import loop
 from tests.effects import trials
 from tests.effects.elsewhere import SEEN
 from tests.effects.places import places
-from tests.effects.runs import CASES, differ, outcome
+from tests.effects.runs import CASES, SAMPLE, Stage, differ, outcome, written
 from tests.effects.trials import effect
 
 TESTS = Path(__file__).parents[1]
@@ -71,6 +71,15 @@ def test_a_key_changes_what_is_read_trained_or_written(name: str, folder: Path) 
     assert "refused" not in one or name in REFUSING, one
     assert "refused" not in other or name in REFUSED, other
     assert differ(one, other), "nothing was seen to change"
+
+
+@pytest.mark.parametrize(("base", "stage"), sorted({(case.base, case.stage) for case in CASES.values()}, key=str))
+def test_what_is_done_twice_is_the_same(base: str, stage: Stage, folder: Path) -> None:
+    """Else a key that nothing reads would seem to change something."""
+    draws = SAMPLE if stage is written and base in ("pairs", "texts") else ()
+    one, other = (outcome.__wrapped__(base, stage, draws, folder) for _ in range(2))
+    assert "refused" not in one
+    assert not differ(one, other)
 
 
 REFUSING = {"data.Files.on_bad_row"}
