@@ -36,7 +36,11 @@ def test_the_gradient_is_that_of_the_mean_loss():
 @pytest.mark.parametrize("count", [2, 4, 9])
 def test_accumulation_changes_rounding_only(count):
     whole, cut = stepper(), stepper(f"train.batch.accumulate={count}")
+    rows: list[int] = []
+    made = cut._made
+    cut._made = lambda part: rows.append(len(part["labels"].values)) or made(part)
     one, other = gradients(whole), gradients(cut)
+    assert (len(rows), sum(rows)) == (count, len(BATCH["labels"].values)), "it is read in as many parts"
     for name, gradient in one.items():
         torch.testing.assert_close(other[name], gradient, rtol=1e-10, atol=1e-12)
     for column, expected in zip(cut.gradients(BATCH), whole.gradients(BATCH), strict=True):
@@ -104,7 +108,10 @@ def test_what_chooses_experts_moves_once_a_step_by_all_its_parts():
 
 def test_a_compiled_step_has_the_same_gradient(monkeypatch):
     """With dynamo's graph run as it is: what the compiler of C++ makes of it is measured in benchmarks/dense.py."""
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager", fullgraph=True))
+    asked = []
+    real = functools.partial(torch.compile, backend="eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", lambda function, **named: asked.append(function) or real(function, **named))
     one, other = gradients(stepper()), gradients(stepper("train.compile=true"))
     for name, gradient in one.items():
         torch.testing.assert_close(other[name], gradient, rtol=1e-10, atol=1e-12)
+    assert len(asked) == 1, "the step without the key asks for no compiler"
