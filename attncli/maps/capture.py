@@ -2,25 +2,21 @@
 
 A tap receives each attention's record, rebuilds and checks the weights (attncli.maps.check), drops the rest: at once,
 block by block, where the whole text is read (attncli.maps.taking), or keeping the rows of every step where it is
-written. Logits with a tap are those without, bit for bit: the tap reads, and the layers do not know of it.
+written (attncli.maps.steps). Logits with a tap are those without, bit for bit: the tap reads, and the layers do not
+know of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from attncli.maps.check import Measures, Taken, certificate, take
 from attncli.maps.record import AttentionMap, Kind
 from attncli.maps.taking import Axes, Forced, Plan
 from attncli.nn.attention import Attention
 from attncli.nn.model import Model
-from attncli.nn.records import Record
 from attncli.nn.stacks import Transformer
 from attncli.streams import IGNORE, Batch, Stream
 
@@ -37,18 +33,6 @@ class Ends(NamedTuple):
     keys: str
     ahead: int = 0
     """Learned keys in front of those that are read."""
-
-
-class Recorder:
-    """A tap that keeps what it takes, by address, in the order of the calls."""
-
-    def __init__(self, only: str = "*") -> None:
-        self.only = only
-        self.taken: dict[str, list[Taken]] = {}
-
-    def __call__(self, record: Record) -> None:
-        if fnmatchcase(record.address, self.only):
-            self.taken.setdefault(record.address, []).append(take(record))
 
 
 def ends_of(model: Model) -> dict[str, Ends]:
@@ -105,64 +89,6 @@ def capture_forced(
     tap = Forced(plan or Plan(), axes, only)
     logits = model(batch, tap)
     return logits, [tap.maps(row) for row in range(len(logits))]
-
-
-@dataclass(frozen=True)
-class Part:
-    """Real queries of one row of a record, (h q k) and (h q), with its real keys."""
-
-    weights: Tensor
-    measures: Measures
-    row_tolerance: float
-    output_tolerance: float
-
-    @classmethod
-    def of(cls, taken: Taken, row: int) -> "Part":
-        """One row of the batch, padding left out."""
-        queries, keys = taken.query_real[row], taken.key_real[row]
-        return cls(
-            taken.weights[row][:, queries][:, :, keys],
-            Measures(*(each[row][:, queries] for each in taken.measures)),
-            float(taken.row_tolerance[row]),
-            float(taken.output_tolerance[row]),
-        )
-
-
-def joined(
-    parts: list[Part],
-    first: Taken,
-    ends: Ends,
-    *,
-    queries: tuple[str, ...],
-    keys: tuple[str, ...],
-    writes: tuple[str, ...] | None = None,
-    steps: tuple[int, ...] | None = None,
-) -> AttentionMap:
-    """Parts under each other; keys that a part did not have yet are 0."""
-    width = max(part.weights.shape[2] for part in parts)
-    weights = torch.cat([pad(part.weights, (0, width - part.weights.shape[2])) for part in parts], 1)
-    assert weights.shape[1:] == (len(queries), len(keys)), f"{first.address}: {weights.shape}, {len(queries)} queries"
-    proof = certificate(
-        Measures.joined([part.measures for part in parts]),
-        row_tolerance=max(part.row_tolerance for part in parts),
-        output_tolerance=max(part.output_tolerance for part in parts),
-        not_finite=int((~weights.isfinite()).sum()),
-        rows=queries,
-        by_design=first.by_design,
-    )
-    return AttentionMap(
-        first.address,
-        ends.kind,
-        queries,
-        keys,
-        weights.numpy(),
-        proof,
-        first.kernel,
-        first.dtype,
-        writes,
-        steps,
-        ends.ahead,
-    )
 
 
 def keys_of(batch: Batch, ends: Ends, row: int, pieces: Pieces) -> tuple[str, ...]:

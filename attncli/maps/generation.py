@@ -5,18 +5,23 @@ batch in which each of its tokens was computed, so its map is put together from 
 `replay_error` measures: reading the finished text at once (teacher forcing) gives the same map, to rounding.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
-from attncli.maps.capture import Ends, Part, Pieces, Recorder, ends_of, joined, keys_of, learned, tokens_of
-from attncli.maps.check import Taken
+from attncli.maps.capture import Ends, Pieces, ends_of, keys_of, learned, tokens_of
+from attncli.maps.check import BLOCK, check, real_of
 from attncli.maps.record import AttentionMap
+from attncli.maps.steps import Steps, Stitched
+from attncli.maps.summary import cell_of
+from attncli.maps.taking import Axes, Plan
 from attncli.nn.model import Model
-from attncli.nn.records import Tap
+from attncli.nn.records import Record, Tap
 from attncli.streams import Batch, stream
 
 
@@ -70,21 +75,25 @@ class Text:
 
 @dataclass(frozen=True)
 class Written:
-    """One hypothesis with its maps."""
+    """One hypothesis with its maps, and by address their rows as they were computed."""
 
     text: Text
     maps: tuple[AttentionMap, ...]
+    rows: dict[str, Stitched]
 
 
 def capture_generated(
-    model: Model, batch: Batch, pieces: Pieces, search: Search, *, bos: int, eos: int, only: str = "*"
-) -> list[list[Written]]:
+    model: Model, batch: Batch, pieces: Pieces, search: Search, *, bos: int, eos: int, only: str = "*",
+    plan: Plan | None = None,
+) -> list[list[Written]]:  # fmt: skip
     """For each row of the batch its hypotheses, best first, each with its maps.
 
-    As in attncli.decoding, a `text` stream holds prompts that are continued; else each text starts from BOS.
+    As in attncli.decoding, a `text` stream holds prompts that are continued; else each text starts from BOS. `plan`
+    says what is kept of the maps; rows of steps that its budget has no room for wait in a file.
     """
-    recorder = Recorder(only)
-    found = search(recorder)
+    plan = plan or Plan()
+    steps = Steps(only, room=plan.budget.size // 4, block=plan.budget.block)
+    found = search(steps)
     prompts = batch.get("text")
     whole = []
     for row, hypotheses in enumerate(found):
@@ -92,56 +101,91 @@ def capture_generated(
         if prompts is not None:
             prompt, widest = prompts.values[row][prompts.real[row]].tolist(), int(prompts.real.sum(1).max())
         texts = [Text(prompt, hypothesis, eos, widest) for hypothesis in hypotheses if hypothesis.rows]
-        whole.append([Written(text, _maps(model, recorder, batch, row, text, pieces)) for text in texts])
+        whole.append([_written(model, steps, batch, row, text, pieces, plan) for text in texts])
     return whole
 
 
-def _maps(
-    model: Model, recorder: Recorder, batch: Batch, row: int, text: Text, pieces: Pieces
-) -> tuple[AttentionMap, ...]:
-    ends = ends_of(model)
-    maps = []
-    for address, taken in recorder.taken.items():
+def _written(model: Model, steps: Steps, batch: Batch, row: int, text: Text, pieces: Pieces, plan: Plan) -> Written:
+    ends, maps, rows = ends_of(model), [], {}
+    for address, said in steps.said.items():
         end = ends[address]
         if end.stack == model.head_stack:
-            maps.append(_stitched(taken, end, batch, row, text, pieces))
+            # the rows of one hypothesis, from the batch rows in which they were computed
+            last = len(text.hypothesis.rows) + text.widest - 1
+            rows[address] = Stitched.of(steps, address, text.row_of, last)
+            axes = _axes(end, batch, row, text, pieces)
         else:
+            rows[address] = Stitched.of(steps, address, lambda _: row, None)
             queries, keys = tokens_of(batch, end.queries, row, pieces), keys_of(batch, end, row, pieces)
-            maps.append(joined([Part.of(one, row) for one in taken], taken[0], end, queries=queries, keys=keys))
-    return tuple(maps)
+            axes = Axes(end.kind, queries, keys, None, end.ahead)
+        running = plan.begin(address, steps.pieces[address][0].shape[1], axes)
+        for block in rows[address].blocks(cell=cell_of(len(axes.keys))):
+            every = [torch.ones(count, dtype=torch.bool) for count in block.weights.shape[2:]]
+            running.add(block, 0, *every)
+        maps.append(running.map(said))
+    plan.sample += 1
+    return Written(text, tuple(maps), rows)
 
 
-def _stitched(taken: list[Taken], ends: Ends, batch: Batch, row: int, text: Text, pieces: Pieces) -> AttentionMap:
-    """The rows of one hypothesis, from the batch rows in which they were computed."""
+def _axes(ends: Ends, batch: Batch, row: int, text: Text, pieces: Pieces) -> Axes:
+    """What the map of a text that was written joins."""
     assert ends.queries is not None
-    parts, place, last = [], 0, len(text.hypothesis.rows) + text.widest - 1
-    for one in taken:
-        if place < last:
-            parts.append(Part.of(one, text.row_of(place)))
-        place += one.weights.shape[2]
     queries = tuple(pieces(ends.queries, text.read))
     keys = (*learned(ends), *queries) if ends.kind == "self" else keys_of(batch, ends, row, pieces)
     writes = tuple(pieces(ends.queries, [*text.prompt[1:], *text.written]))
     steps = tuple(max(0, place - len(text.prompt) + 1) for place in range(len(text.read)))
-    return joined(parts, taken[0], ends, queries=queries, keys=keys, writes=writes, steps=steps)
+    return Axes(ends.kind, queries, keys, writes, ends.ahead, steps)
+
+
+class Replay:
+    """A tap that compares the maps of a text that is read at once with those that were stitched, block by block."""
+
+    def __init__(self, written: Written, block: int) -> None:
+        self.maps = {one.address: one for one in written.maps}
+        self.rows, self.block = written.rows, block
+        self.done = dict.fromkeys(self.maps, 0)
+        self.worst = 0.0
+
+    def __call__(self, record: Record) -> None:
+        if record.address not in self.maps:
+            return
+        queries, keys = record.output.shape[2], record.key.shape[2]
+        asked, read = real_of(record.query_real, 1, queries)[0], real_of(record.key_real, 1, keys)[0]
+        for part in check(record, block=self.block):
+            real = asked[part.first : part.first + part.weights.shape[2]]
+            some = read[part.start : part.start + part.weights.shape[3]]
+            made = pad(part.weights[0].float()[:, real][..., some], (int(read[: part.start].sum()), 0))
+            self._compare(record.address, made)
+
+    def _compare(self, address: str, made: Tensor) -> None:
+        first = self.done[address]
+        last = self.done[address] = first + made.shape[1]
+        known = self.maps[address].weights
+        if known is not None:
+            blocks = [(first, torch.from_numpy(known[:, first:last]))]
+        else:
+            blocks, at = [], first
+            for block in self.rows[address].blocks(first, last):
+                blocks.append((at, pad(block.weights[0], (block.start, 0))))
+                at += block.weights.shape[2]
+        for at, stitched in blocks:
+            replayed = made[:, at - first : at - first + stitched.shape[1]]
+            width = max(stitched.shape[2], replayed.shape[2])
+            one, other = (pad(each, (0, width - each.shape[2])) for each in (stitched, replayed))
+            largest = other.abs().amax(-1).clamp(min=torch.finfo(torch.float32).tiny)
+            apart = (one - other).abs().amax(-1) / largest
+            if apart.numel():  # a NaN must not hide behind a comparison
+                self.worst = max(self.worst, float(apart.nan_to_num(nan=math.inf, posinf=math.inf).max()))
 
 
 @torch.inference_mode()
-def replay_error(model: Model, batch: Batch, row: int, written: Written, *, only: str = "*") -> float:
+def replay_error(model: Model, batch: Batch, row: int, written: Written, *, block: int = BLOCK) -> float:
     """Largest difference between stitched weights and those of the finished text read at once, relative to the
-    largest weight of the row, which may be below 0."""
-    recorder = Recorder(only)
+    largest weight of the row, which may be below 0; `block` weights are compared at a time."""
     writer = model.stacks[model.head_stack].field
     device = next(iter(batch.values())).values.device
     one = {name: field.select(torch.tensor([row], device=device)) for name, field in batch.items() if name != "labels"}
     numbers = (one.get(writer) or next(iter(one.values()))).of_rows()
-    model(one | {writer: stream([written.text.read], pad=0).to(device).with_rows(numbers)}, recorder)
-    worst = 0.0
-    for stitched in written.maps:
-        parts = [Part.of(taken, 0) for taken in recorder.taken[stitched.address]]
-        replayed = torch.cat([part.weights for part in parts], 1).numpy()
-        largest = np.maximum(np.abs(replayed).max(-1, initial=0.0), np.finfo(np.float32).tiny)
-        difference = np.abs(replayed - stitched.whole()).max(-1, initial=0.0) / largest
-        # A NaN must not hide behind a comparison.
-        worst = float(np.maximum(worst, np.where(np.isnan(difference), np.inf, difference).max(initial=0.0)))
-    return worst
+    replay = Replay(written, block)
+    model(one | {writer: stream([written.text.read], pad=0).to(device).with_rows(numbers)}, replay)
+    return replay.worst

@@ -83,7 +83,7 @@ class Inspector:
         vocabulary = self.codec.vocabularies[written]
         (found,) = capture_generated(
             self.model, batch, self.pieces(row), lambda tap: search(batch, tap), bos=vocabulary.bos,
-            eos=vocabulary.eos, only=self.only,
+            eos=vocabulary.eos, only=self.only, plan=self.plan,
         )  # fmt: skip
         samples, best = [], sum(not one.text.hypothesis.pruned for one in found)
         for rank, hypothesis in enumerate(found, 1):
@@ -93,12 +93,11 @@ class Inspector:
             text = self.codec.decode(written, hypothesis.text.hypothesis.tokens, row.get("source"))
             samples.append(Sample(
                 {**row, "prediction": text},
-                tuple(self.plan.kept(one) for one in hypothesis.maps),
+                hypothesis.maps,
                 name + which,
                 log_probability=hypothesis.text.hypothesis.log_probability,
-                replay_error=replay_error(self.model, batch, 0, hypothesis, only=self.only),
+                replay_error=replay_error(self.model, batch, 0, hypothesis, block=self.plan.budget.block),
             ))  # fmt: skip
-            self.plan.sample += 1
         return samples
 
     def pieces(self, row: Row) -> Pieces:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -28,6 +28,8 @@ class Axes:
     keys: tuple[str, ...]
     writes: tuple[str, ...] | None
     ahead: int
+    steps: tuple[int, ...] | None = None
+    """The call in which each query was computed, where there were several."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Running:
         assert self.place == len(axes.queries), f"{said.address}: {self.place} rows, {len(axes.queries)} queries"
         return AttentionMap(
             said.address, axes.kind, axes.queries, axes.keys, self.whole, proof, said.kernel, said.dtype,
-            axes.writes, None, axes.ahead, None if self.reducer is None else self.reducer.summary(), self.rows,
+            axes.writes, axes.steps, axes.ahead, None if self.reducer is None else self.reducer.summary(), self.rows,
         )  # fmt: skip
 
 
@@ -143,15 +145,19 @@ class Plan:
             )
         return whole, Rows(chosen, queries, np.zeros(shape, np.float32))
 
-    def kept(self, one: AttentionMap) -> AttentionMap:
-        """A map that is all there, as planned. Errors: as of `room`."""
-        axes = Axes(one.kind, one.queries, one.keys, one.writes, one.ahead)
-        whole, rows = self.room(one.address, one.heads, axes)
-        if whole is None and rows is None and self.choice is None:
-            return replace(one, weights=None, reduced=one.summary)
-        if rows is not None:
-            rows.weights[:] = one.whole()[list(rows.heads), rows.queries.start : rows.queries.stop]
-        return replace(one, weights=None if whole is None else one.weights, reduced=one.summary, rows_kept=rows)
+    def begin(self, address: str, heads: int, axes: Axes) -> Running:
+        """A map that waits for its rows. Errors: as of `room`."""
+        whole, rows = self.room(address, heads, axes)
+        reducer = None
+        if whole is None:
+            reducer = Reducer(
+                heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self",
+                ahead=axes.ahead,
+            )  # fmt: skip
+        places = (heads, len(axes.queries))
+        numbers = [torch.zeros(places, dtype=torch.float64) for _ in range(4)]
+        measures = Measures(numbers[0], numbers[1], numbers[2], numbers[3], torch.zeros(places, dtype=torch.bool))
+        return Running(axes, whole, rows, reducer, measures)
 
 
 class Forced:
@@ -170,7 +176,9 @@ class Forced:
         keys = record.key.shape[2]
         if record.address not in self.said:
             self.said[record.address] = Said(record.address, record.kernel, dtype_of(record), design_of(record))
-            self.running[record.address] = [self._begin(record.address, row, heads, queries) for row in range(rows)]
+            self.running[record.address] = [
+                self.plan.begin(record.address, heads, self.axes(record.address, row, queries)) for row in range(rows)
+            ]
         running = self.running[record.address]
         real = real_of(record.query_real, rows, queries), real_of(record.key_real, rows, keys)
         cell = cell_of(keys)
@@ -191,17 +199,3 @@ class Forced:
     def maps(self, row: int) -> tuple[AttentionMap, ...]:
         """Those of one row of the batch, in the order in which they began."""
         return tuple(self.running[address][row].map(said) for address, said in self.said.items())
-
-    def _begin(self, address: str, row: int, heads: int, queries: int) -> Running:
-        axes = self.axes(address, row, queries)
-        whole, rows = self.plan.room(address, heads, axes)
-        reducer = None
-        if whole is None:
-            reducer = Reducer(
-                heads=heads, queries=len(axes.queries), keys=len(axes.keys), own_text=axes.kind == "self",
-                ahead=axes.ahead,
-            )  # fmt: skip
-        places = (heads, len(axes.queries))
-        numbers = [torch.zeros(places, dtype=torch.float64) for _ in range(4)]
-        measures = Measures(numbers[0], numbers[1], numbers[2], numbers[3], torch.zeros(places, dtype=torch.bool))
-        return Running(axes, whole, rows, reducer, measures)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from attncli.maps.capture import Recorder, capture_forced
-from attncli.nn.records import Record
+from attncli.maps.capture import capture_forced
 from attncli.streams import IGNORE, stream
 from tests.nn import models
 
@@ -116,17 +115,6 @@ def test_pooling_has_a_map_whose_queries_have_no_tokens(pooling: str) -> None:
 def test_only_chooses_addresses() -> None:
     _, rows = capture_forced(models.build(models.transformer()), models.batch(), pieces, only="*.cross_attention")
     assert [one.address for one in rows[0]] == ["decoder.0.cross_attention", "decoder.1.cross_attention"]
-
-
-def test_the_recorder_drops_queries_keys_and_values() -> None:
-    recorder = Recorder()
-    models.build(models.transformer())(models.batch(), recorder)
-    taken = recorder.taken["decoder.0.attention"][0]
-    assert not any(isinstance(part, Record) for part in vars(taken).values())
-    held = [*vars(taken).values(), *taken.measures]
-    assert {part.shape for part in held if isinstance(part, torch.Tensor)} == {
-        (4, 4, 6, 6), (4, 4, 6), (4,), (4, 6)
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["score scaled_dot, learned", "score additive", "score cosine", "recurrent Luong gru"])

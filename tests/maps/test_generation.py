@@ -8,7 +8,11 @@ import pytest
 import torch
 
 from attncli.decoding import decode
+from attncli.errors import WorkError
+from attncli.maps.budget import Budget
 from attncli.maps.generation import Written, capture_generated, replay_error
+from attncli.maps.steps import Steps
+from attncli.maps.taking import Plan
 from attncli.nn.model import Model
 from attncli.spec.training import Beam, Decoding, Greedy, Sample
 from attncli.streams import Batch, stream
@@ -28,9 +32,9 @@ def pieces(field: str, ids: Sequence[int]) -> list[str]:
     return [f"{field[0]}{token}" for token in ids]
 
 
-def generated(model: Model, batch: Batch, decoding: Decoding) -> list[list[Written]]:
+def generated(model: Model, batch: Batch, decoding: Decoding, plan: Plan | None = None) -> list[list[Written]]:
     search = partial(decode, model, batch, decoding, bos=2, eos=3, pad=0, max_length=32)
-    return capture_generated(model, batch, pieces, lambda tap: search(tap=tap), bos=2, eos=3)
+    return capture_generated(model, batch, pieces, lambda tap: search(tap=tap), bos=2, eos=3, plan=plan)
 
 
 def sources() -> Batch:
@@ -114,7 +118,7 @@ def test_a_replay_finds_a_row_that_was_stitched_from_the_wrong_beam() -> None:
     wrong = cross.weights.copy()
     wrong[:, -1] = np.roll(wrong[:, -1], 1, axis=-1)
     spoilt = type(cross)(**{**vars(cross), "weights": wrong})
-    assert replay_error(model, batch, 1, Written(written.text, (*written.maps[:-1], spoilt))) > 1e-3
+    assert replay_error(model, batch, 1, Written(written.text, (*written.maps[:-1], spoilt), written.rows)) > 1e-3
 
 
 def test_maps_of_the_source_are_the_sentence_s_own() -> None:
@@ -150,3 +154,83 @@ def log_probability_of(model: Model, batch: Batch, row: int, tokens: list[int]) 
     with torch.no_grad():
         logs = model(one)[0].log_softmax(-1)
     return float(logs[torch.arange(len(tokens)), torch.tensor(tokens)].sum())
+
+
+class Tight(Budget):
+    """A budget in which nothing is kept whole, and blocks have few rows."""
+
+    block = 60
+
+    def grant(self, size: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("name", [
+    "position rotary", "mask causal & window(before=2)", "recurrent Bahdanau gru",
+])  # fmt: skip
+def test_generation_beyond_the_budget_gives_the_summaries_and_the_proofs_of_whole_maps(name: str) -> None:
+    model, batch = models.build(TEXTS[name]), {"source": models.batch(0, 1)["source"]}
+    whole, reduced = generated(model, batch, BEAM), generated(model, batch, BEAM, Plan(Tight(400)))
+    for row, (first, second) in enumerate(zip(whole, reduced, strict=True)):
+        for one, other in zip(first, second, strict=True):
+            assert replay_error(model, batch, row, other, block=60) < 1e-5
+            for a, b in zip(one.maps, other.maps, strict=True):
+                assert (a.address, a.queries, a.keys, a.writes, a.steps) == (
+                    b.address, b.queries, b.keys, b.writes, b.steps
+                )  # fmt: skip
+                assert a.weights is not None and b.weights is None
+                assert a.certificate.holds and b.certificate.holds
+                assert a.certificate.empty_rows == b.certificate.empty_rows
+                for statistic, values in a.summary.statistics.items():
+                    np.testing.assert_allclose(b.summary.statistics[statistic], values, atol=3e-6, err_msg=statistic)
+                np.testing.assert_allclose(b.summary.overview.largest, a.summary.overview.largest, atol=1e-6)
+                np.testing.assert_allclose(b.summary.top_weights, a.summary.top_weights, atol=1e-6)
+
+
+def test_prompts_of_unlike_lengths_beyond_the_budget_are_continued_without_their_padding() -> None:
+    model, batch = language_model(), {"text": stream([[2, 5, 6, 7], [2, 8], [2, 9, 10, 11, 12]], pad=0)}
+    whole, reduced = generated(model, batch, BEAM), generated(model, batch, BEAM, Plan(Tight(400)))
+    for row, (first, second) in enumerate(zip(whole, reduced, strict=True)):
+        for one, other in zip(first, second, strict=True):
+            assert replay_error(model, batch, row, other, block=60) < 1e-5
+            for a, b in zip(one.maps, other.maps, strict=True):
+                np.testing.assert_allclose(b.summary.top_weights, a.summary.top_weights, atol=1e-6)
+
+
+def test_rows_of_steps_wait_in_a_file_once_the_room_in_memory_is_used_up() -> None:
+    model, batch = models.build(TEXTS["position rotary"]), sources()
+    tight, roomy = Steps(room=400, block=60), Steps(room=10**7, block=60)
+    for steps in (tight, roomy):
+        decode(model, batch, BEAM, bos=2, eos=3, pad=0, max_length=32, tap=steps)
+    assert tight._file._rolled and not roomy._file._rolled
+    for address, pieces_ in tight.pieces.items():
+        for piece, other in zip(pieces_, roomy.pieces[address], strict=True):
+            (one, asked), (two, also) = tight.rows(piece, 1), roomy.rows(other, 1)
+            assert torch.equal(one.weights, two.weights) and torch.equal(asked, also)
+            assert not one.weights.requires_grad
+
+
+def test_a_file_that_cannot_be_written_is_said_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = Steps(room=400, block=60)
+    monkeypatch.setattr(steps, "_file", Full())
+    with pytest.raises(WorkError, match=r"beyond the budget.*No space left") as caught:
+        decode(models.build(TEXTS["position rotary"]), sources(), BEAM, bos=2, eos=3, pad=0, max_length=32, tap=steps)
+    assert "help: write less, narrow --only" in str(caught.value)
+
+
+class Full:
+    """A disk without room."""
+
+    def seek(self, place: int) -> None: ...
+
+    def write(self, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_replay_finds_a_wrong_row_that_waits_in_the_file() -> None:
+    model, batch = models.build(TEXTS["position rotary"]), sources()
+    written = generated(model, batch, BEAM, Plan(Tight(400)))[1][0]
+    rows = written.rows["decoder.1.cross_attention"]
+    piece, row = rows.found[-1]
+    rows.found[-1] = (piece, row - 1)
+    assert replay_error(model, batch, 1, written) > 1e-3
