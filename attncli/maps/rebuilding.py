@@ -38,7 +38,11 @@ def rebuilt(record: Record, *, logs: bool = False) -> Rebuilt:
     """
     score = record.attention.score
     if record.weights is not None or record.lse is None or not isinstance(score, Product):
-        read = torch.promote_types(record.query.dtype, torch.float32)
+        read = record.query.dtype
+        if (
+            record.kernel != "chunked"
+        ):  # whose scores are rounded as they were: a choice of keys hangs on their last places
+            read = torch.promote_types(read, torch.float32)
         made = record.attention.weights(record, dtype=read) if record.weights is None else record.weights
         weights = made.cpu()
         return Rebuilt(weights, summed(weights), torch.zeros(weights.shape[:3], dtype=torch.float64))

@@ -166,7 +166,7 @@ class Tight(Budget):
 
 
 @pytest.mark.parametrize("name", [
-    "position rotary", "mask causal & window(before=2)", "recurrent Bahdanau gru",
+    "mask causal & window(before=2)", "recurrent Bahdanau gru",
 ])  # fmt: skip
 def test_generation_beyond_the_budget_gives_the_summaries_and_the_proofs_of_whole_maps(name: str) -> None:
     model, batch = models.build(TEXTS[name]), {"source": models.batch(0, 1)["source"]}
