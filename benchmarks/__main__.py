@@ -29,6 +29,8 @@ SCRIPTS = {  # seconds that a whole run may take, and a quick one
     "recurrent": (120, 60),
     "ragged": (90, 60),
     "startup": (90, 60),
+    "maps": (60, 40),
+    "tap": (60, 30),
     "page": (120, 60),
     "build_70b": (90, 60),
 }

@@ -3,7 +3,8 @@
     python -m benchmarks.long_maps [--quick]
 
 The forward pass alone and the one with maps run in a process each, whose peaks of memory are compared; --quick takes
-4,096 tokens. At 2,048 tokens the summaries made by blocks are compared with those of whole maps.
+4,096 tokens. At 2,048 tokens the summaries made by blocks are compared with those of whole maps. A second row: at 8,192
+tokens the statistics of one layer beside the fused forward of the same attention, with the certificate and without.
 """
 
 import json
@@ -14,16 +15,20 @@ import time
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from attncli.api import build
 from attncli.maps.budget import Budget
 from attncli.maps.capture import capture_forced
+from attncli.maps.rebuilding import rebuilt
 from attncli.maps.record import AttentionMap
-from attncli.maps.taking import Plan
+from attncli.maps.reducing import Block, Reducer
+from attncli.maps.taking import Axes, Forced, Plan
 from attncli.nn.model import Model
+from attncli.nn.records import Record
 from attncli.spec.load import load_text
 from attncli.streams import Batch, stream
-from benchmarks.harness import Row, main
+from benchmarks.harness import Row, interleaved, main, median
 
 SPEC = """
 name: long
@@ -98,8 +103,54 @@ def equal(tokens: int) -> float:
     return max(difference(one, other) for one, other in zip(whole, blocks, strict=True))
 
 
+def statistics(tokens: int, rounds: int) -> Row:
+    """The fused forward of an attention, and what the statistics of its map take besides."""
+    model, batch = subject(tokens)
+    row = Row(
+        "statistics", f"{tokens} tokens, 8 heads of 32, causal: one attention, and the statistics of its map", "s"
+    )
+    seen: list[Record] = []
+    with torch.inference_mode():
+        model(batch, lambda record: seen.append(record) if not seen else None)
+        record = seen[0]
+        names, budget = tuple(map(str, range(tokens))), Small(BUDGET)
+        room = budget.block // record.query.shape[1]
+
+        def fused() -> None:
+            F.scaled_dot_product_attention(
+                record.query, record.key, record.value, is_causal=True, scale=record.attention.score.scale
+            )
+
+        def reduced() -> None:
+            reducer = Reducer(heads=8, queries=tokens, keys=tokens, own_text=True, ahead=0)
+            cell, first = reducer.key_cell, 0
+            while first < tokens:
+                # as many rows as have room with the keys in front of the last of them
+                step = int(((first + cell) ** 2 / 4 + room) ** 0.5 - (first + cell) / 2)
+                rows = slice(first, min(tokens, first + max(1, step)))
+                made = rebuilt(record.part(rows, slice(0, -(-rows.stop // cell) * cell)), logs=True)
+                assert made.logs is not None
+                reducer.add(Block(made.weights[0], first, 0, made.logs[0]))
+                first = rows.stop
+            reducer.summary()
+
+        def certified() -> None:
+            tap = Forced(Plan(budget), lambda address, row, queries: Axes("self", names, names, None, 0))
+            tap(record)
+            tap.maps(0)
+
+        works = {"statistics": reduced, "statistics, certified": certified, "fused forward": fused}
+        times, row.peak = interleaved(works, row.notes, rounds=rounds)
+    row.values = {name: median(took) for name, took in times.items()}
+    for name in ("statistics", "statistics, certified"):
+        apart = median([a / b for a, b in zip(times[name], times["fused forward"], strict=True)])
+        row.checks[name] = f"{apart:.1f} times the fused forward" + (" (at most 4)" if name == "statistics" else "")
+    return row
+
+
 def measure(quick: bool) -> None:
-    """Tell the row."""
+    """Tell the rows."""
+    statistics(2048 if quick else 8192, 3).tell()
     tokens = 4096 if quick else 32_768
     told = {}
     for kind in ("forward", "maps"):
