@@ -101,8 +101,8 @@ class View:
     @property
     def query_real(self) -> Tensor | None:
         """(b q): true where there is a query; None where that is not known to matter."""
-        documents = self.query_documents
-        return None if documents is None else self.once("query_real", lambda: documents >= 0)
+        # not made once: the steps of a recurrent decoder share what is, and each has a query of its own
+        return None if self.query_documents is None else self.query_documents >= 0
 
     def triangle(self, mask: Mask) -> bool:
         """Whether `mask` is the causal triangle of torch's kernels, with nothing else to hide.
