@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from benchmarks.evened import evened
+
 Pairs = list[tuple[list[int], list[int]]]
 VOCABULARY, D, FF, LAYERS, HEADS, DROPOUT, SMOOTHING, RATE = 4000, 256, 1024, 3, 4, 0.1, 0.1, 1e-3
 UNKNOWN, PAD, BOS, EOS = range(4)
@@ -143,11 +145,10 @@ def transformers(folder: Path, count: Count) -> float:
         "save_strategy": "no", "report_to": [], "use_cpu": True, "dataloader_num_workers": 0, "logging_steps": 50,
         "remove_unused_columns": False, "disable_tqdm": True, "length_column_name": "length",
     }  # fmt: skip
-    try:
-        arguments = Seq2SeqTrainingArguments(**given, train_sampling_strategy="group_by_length")
-    except TypeError:
-        arguments = Seq2SeqTrainingArguments(**given, group_by_length=True)
+    arguments = Seq2SeqTrainingArguments(**given, train_sampling_strategy="group_by_length")
     trainer = Seq2SeqTrainer(model=model, args=arguments, train_dataset=rows, data_collator=collate)
+    plain, lengths = trainer._get_train_sampler, [len(row["labels"]) for row in rows]
+    trainer._get_train_sampler = lambda *given: evened(list(plain(*given)), lengths, facts)
     try:
         trainer.train()
     except Enough:
@@ -185,6 +186,7 @@ training:
   adam_eps: 1e-9
   learning_rate: 0.001
   label_smoothing: 0.1
+  param_init_method: xavier_uniform
   max_grad_norm: 1.0
   dropout: [0.1]
   attention_dropout: [0.1]

@@ -86,7 +86,7 @@ def prepare(folder: Path) -> Pairs:
     target = sum(len(t) + 1 for _, t in kept) / len(kept)
     widest = sum(max(len(s), len(t) + 2) for s, t in kept) / len(kept)
     both_sides = sum(len(s) + len(t) + 2 for s, t in kept) / len(kept)
-    facts = {"sentences": round(TOKENS / target), "places": round(TOKENS * widest / target * 1.05)}
+    facts = {"sentences": round(TOKENS / target), "places": round(TOKENS * widest / target * 1.05), "tokens": TOKENS}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
     spec = SPEC.format(folder=folder, places=round(TOKENS * both_sides / target * 1.035))
     (folder / "attncli.yaml").write_text(spec, encoding="utf-8")

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from benchmarks import __main__ as collector
+from benchmarks.evened import evened
 from benchmarks.harness import Row, interleaved, rows_in
 from benchmarks.table import draw, write
 from benchmarks.taken import Apart
@@ -61,3 +62,13 @@ def test_memory_is_that_of_the_work_alone_whatever_the_process_before_it_held():
     for taken in found:
         assert taken.found <= taken.bytes < taken.found + 4 * 2**20 < len(held)
         assert taken.seconds > 0
+
+
+def test_updates_read_alike_though_rows_are_grouped_by_length():
+    lengths = [1 + (7 * row) % 60 for row in range(6000)]
+    grouped = sorted(range(6000), key=lambda row: -lengths[row])
+    order = evened(grouped, lengths, {"sentences": 100, "tokens": sum(lengths) // 60})
+    assert sorted(order) == list(range(6000))
+    for updates in (2, 6, 12):
+        read = sum(lengths[row] for row in order[: 100 * updates]) / updates
+        assert read == pytest.approx(sum(lengths) / 60, rel=0.05)

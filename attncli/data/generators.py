@@ -12,7 +12,7 @@ test. Within a split rows may repeat.
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 
 from attncli.data.dates import Dates
@@ -20,24 +20,27 @@ from attncli.data.rows import Row, Rows
 from attncli.spec.data import Generated
 from attncli.spec.seeds import mix
 
+KEPT = 2**15
+"""Rows of a split that are kept, once computed."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 PARTS = {"test": range(1), "valid": range(1, 2), "train": range(2, 16)}
 
 
 class GeneratedRows(Rows):
-    """Rows computed when they are asked for."""
+    """Rows computed when they are asked for. Small splits are kept: tokenizer and batches both read all of them."""
 
     fields = ("source", "target")
 
     def __init__(self, make: Callable[[int], Row], count: int, *, name: str, key: str) -> None:
-        self._make, self._count, self._name = make, count, name
+        self._make = lru_cache(KEPT)(make) if count <= KEPT else make
+        self._count, self._name = count, name
         self.fingerprint = f"{key}/{name}/{count}"
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: int) -> Row:
-        return self._make(range(self._count)[index])
+        return dict(self._make(range(self._count)[index]))
 
     def place(self, index: int) -> str:
         return f"{self._name} row {index + 1}"

@@ -7,10 +7,10 @@ from attncli.training.journal import METRICS, read_lines
 
 
 def draw_loss(folder: Path, file: Path) -> None:
-    """Draw the run's metrics.jsonl; nothing is drawn of a run that has not reported."""
+    """Draw the run's metrics.jsonl; nothing is drawn before two reports, which make a line."""
     lines = read_lines(folder / METRICS)
     train, valid = ([line for line in lines if line["split"] == split] for split in ("train", "valid"))
-    if not train:
+    if len(train) < 2:
         return
     with pictures.canvas(7, 5) as figure:
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))

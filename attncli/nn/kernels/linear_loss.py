@@ -5,6 +5,10 @@
 The gradient of a chunk is made in the place of its logits while they are there, so nothing is computed twice: what is
 kept for the backward pass is the gradient of x and of W. A soft cap a tanh(z / a) of the logits multiplies the gradient
 by 1 - (z / a)^2. Szegedy et al. 2016, arXiv:1512.00567, section 7, for the smoothed labels.
+
+On the CPU all chunks are made in one piece of memory whose rows begin at multiples of ALIGNED floats: a product that
+writes rows which begin anywhere, as those of 4,105 ids do, runs at half the speed. What fills a row up has logits of
+-infinity.
 Shapes: x (t d), W (c d), b (c), labels (t). Cost: CHUNK floats beside the gradients. One derivative only.
 """
 
@@ -17,6 +21,9 @@ from attncli.nn.kernels.reference import wide
 
 CHUNK = 2**22
 """Logits at a time; a chunk has 256 places at the least, so that products stay large."""
+
+ALIGNED = 16
+"""Floats of a line of the cache, and of the widest vectors."""
 
 
 class _Fixed(NamedTuple):
@@ -41,12 +48,17 @@ class _LinearLoss(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         learns = any(ctx.needs_input_grad[:3])
         rows = max(256, CHUNK // len(weight))
+        room = _room(x, weight, min(rows, len(x)))
         grads: list[Tensor] = []
         of_weight = torch.zeros_like(weight) if learns else weight
         of_bias = None if bias is None or not learns else torch.zeros_like(bias)
         parts = []
         for part, own in zip(torch.split(x, rows), torch.split(labels, rows), strict=True):
-            logits = wide(torch.mm(part, weight.mT))
+            if room is None:
+                whole = logits = wide(torch.mm(part, weight.mT))
+            else:
+                whole, logits = room[: len(part)], room[: len(part), : len(weight)]
+                torch.mm(part, weight.mT, out=logits)
             if bias is not None:
                 logits = logits.add_(bias)
             slope = None
@@ -54,7 +66,7 @@ class _LinearLoss(torch.autograd.Function):
                 logits = logits.div_(fixed.soft_cap).tanh_()
                 slope = 1 - logits.square() if learns else None
                 logits = logits.mul_(fixed.soft_cap)
-            sums = _absorbed(logits, own, fixed, learns=learns)
+            sums = _absorbed(logits, whole, own, fixed, learns=learns)
             parts.append(sums)
             if not learns:
                 continue
@@ -74,12 +86,22 @@ class _LinearLoss(torch.autograd.Function):
         return *(None if grad is None else grad * of_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
 
 
-def _absorbed(logits: Tensor, labels: Tensor, fixed: _Fixed, *, learns: bool) -> Sums:
-    """The sums of some places, whose logits then hold their own gradient, if it `learns`."""
+def _room(x: Tensor, weight: Tensor, rows: int) -> Tensor | None:
+    """Memory for the logits of some places; None where a product makes its own."""
+    plain = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
+    if x.device.type != "cpu" or not plain or torch.is_autocast_enabled("cpu"):
+        return None
+    width = -(-len(weight) // ALIGNED) * ALIGNED
+    return x.new_empty(rows, width)
+
+
+def _absorbed(logits: Tensor, whole: Tensor, labels: Tensor, fixed: _Fixed, *, learns: bool) -> Sums:
+    """The sums of some places, whose logits then hold their own gradient, if it `learns`; `whole` is filled up."""
     places = labels.unsqueeze(1)
     most, of_label = logits.amax(1, keepdim=True), logits.gather(1, places)
     mean = logits.mean(1, keepdim=True) if fixed.smoothing else most
-    probabilities = torch.softmax(logits, 1, out=logits)
+    whole[:, logits.shape[1] :] = -torch.inf
+    probabilities = torch.softmax(whole, 1, out=whole)
     # the largest probability is 1 / C at the least, so its logarithm is exact where that of the label's is not
     log_sum = most - probabilities.amax(1, keepdim=True).log()
     nll = (log_sum - of_label).sum()
