@@ -88,7 +88,7 @@ def _print_graph(loaded: "Loaded", device: str, as_json: bool) -> None:
     sizes = sizes_of(loaded.run, token_fields(loaded.run))
     model = build_model(loaded.run, sizes, "meta")
     parts = parts_of(model)
-    kernels = kernels_of(model, device=choose_device(device).type, dtype="float32", training=True)
+    kernels = kernels_of(model, device=choose_device(device).type, dtype="float32", training=True, calls={})
     if as_json:
         print_json(graph_json(loaded.run, sizes, parts, kernels))
     else:

@@ -51,7 +51,7 @@ def unfed(
 
 def serves(attention: Attention, x: Tensor, view: View) -> bool:
     """Whether the loop takes these tokens: while it learns, where no one looks at the steps."""
-    choice = attention.plan(device=x.device.type, dtype=str(x.dtype)[6:], training=attention.training)
+    choice = attention.plan(device=x.device.type, dtype=str(x.dtype)[6:], training=attention.training, size=None)
     return choice.kernel == "looped" and written_out(x) and view.tap is None
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attncli.nn.attention import Asked, Attention, Projected
 from attncli.nn.cache import KeyValue
-from attncli.nn.kernels.plan import Choice
+from attncli.nn.kernels.plan import Choice, Size
 from attncli.nn.positions import Relative
 from attncli.nn.scores import Product
 from attncli.nn.steps import Ending
@@ -79,7 +79,7 @@ class Running(Attention):
             ending=Ending(norm=context_norm, scale=nn.Identity()), gate=None, dropout=0.0, steps=(), kernel="reference",
         )  # fmt: skip
 
-    def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
+    def plan(self, *, device: str, dtype: str, training: bool, size: Size | None) -> Choice:
         return Choice("linear", (self.REASON,))
 
     def cache(self, capacity: int) -> KeyValue:

@@ -71,9 +71,9 @@ class Served(nn.Module):
         """What makes the weights of the scores."""
         return self.weighing.normalizer
 
-    def plan(self, *, device: str, dtype: str, training: bool) -> Choice:
-        """The kernel that serves this attention there in rows as long as they may be, and why."""
-        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval", size=None)
+    def plan(self, *, device: str, dtype: str, training: bool, size: Size | None) -> Choice:
+        """The kernel that serves calls of this size there, and why; without a size, rows as long as they may be."""
+        return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval", size=size)
 
     def serve(self, ready: Ready) -> Tensor:
         """Mixtures (b h q v) by the planned kernel."""

@@ -1,6 +1,6 @@
 """The profile of a model: what it costs by count, and what it costs on this machine by measurement."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from attncli.nn.cache import Cache
+from attncli.nn.kernels.plan import Size
 from attncli.nn.model import Model, build_model
+from attncli.profiling.calls import calls_of
 from attncli.profiling.clock import PartTimes, Spread, measure, spread_of, time_parts
 from attncli.profiling.count import Part, parts_of
 from attncli.profiling.flops import Scene, Work, work_of
@@ -117,15 +119,17 @@ def count(run: Run, sizes: Sizes, scene: Scene, setting: Setting) -> Profile:
     return Profile(
         run, scene, dtype, setting.device.type, parts_of(model),
         {work.address: work for work in work_of(run, sizes, scene)},
-        kernels_of(model, device=setting.device.type, dtype=dtype, training=training),
+        kernels_of(model, device=setting.device.type, dtype=dtype, training=training, calls=calls_of(run, scene)),
     )  # fmt: skip
 
 
-def kernels_of(model: Model, *, device: str, dtype: str, training: bool) -> list[dict[str, Any]]:
-    """Heads, mask and kernel of every attention, with the reasons for the kernel."""
+def kernels_of(
+    model: Model, *, device: str, dtype: str, training: bool, calls: Mapping[str, Size]
+) -> list[dict[str, Any]]:
+    """Heads, mask and kernel of every attention, with the reasons for the kernel in calls of the size named, if any."""
     rows = []
     for address, attention in model.attentions().items():
-        choice = attention.plan(device=device, dtype=dtype, training=training)
+        choice = attention.plan(device=device, dtype=dtype, training=training, size=calls.get(address))
         traits = attention.traits
         rows.append({
             "address": address, "heads": traits.heads, "kv_heads": traits.kv_heads, "d_head": traits.d_head,

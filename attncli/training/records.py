@@ -45,10 +45,13 @@ def compare_spec(folder: Path, run: Run) -> list[str]:
 
 
 def plan_of(model: Model, *, device: str, dtype: str) -> Record:
-    """The kernel of each attention in training and in use, and why."""
+    """The kernel of each attention in training and in use, and why.
+
+    Batches differ in size, so it is told of no size: the reasons name the size from which on another kernel serves.
+    """
     return {
         address: {
-            phase: asdict(attention.plan(device=device, dtype=dtype, training=phase == "train"))
+            phase: asdict(attention.plan(device=device, dtype=dtype, training=phase == "train", size=None))
             for phase in ("train", "eval")
         }
         for address, attention in model.attentions().items()

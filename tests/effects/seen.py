@@ -51,7 +51,7 @@ class Seen:
     def kernels(self) -> Found:
         found = {}
         for address, attention in self.subject.model.attentions().items():
-            choice = attention.plan(device="cpu", dtype="float32", training=False)
+            choice = attention.plan(device="cpu", dtype="float32", training=False, size=None)
             found[address] = f"{choice.kernel}: {attention.traits}"
         return found
 

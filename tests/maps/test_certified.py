@@ -50,7 +50,7 @@ def asked_of(model: Model, kernel: Wanted) -> set[str]:
     """The model asks for a kernel where that can serve; which ones it gets."""
     for attention in model.attentions().values():
         attention.traits = replace(attention.traits, wanted=kernel)
-    return {attention.plan(device="cpu", dtype="float32", training=False).kernel
+    return {attention.plan(device="cpu", dtype="float32", training=False, size=None).kernel
             for attention in model.attentions().values()}  # fmt: skip
 
 

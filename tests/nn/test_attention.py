@@ -157,7 +157,7 @@ def test_the_fused_kernel_gives_what_the_reference_gives(mask, position, heads, 
     found = []
     for kernel in ("fused", "reference"):
         module = attention(mask=mask, position=catalogue.POSITIONS[position], heads=heads, kernel=kernel).train()
-        assert module.plan(device="cpu", dtype="float64", training=True).kernel == kernel
+        assert module.plan(device="cpu", dtype="float64", training=True, size=None).kernel == kernel
         own = x.clone().requires_grad_()
         output = module(own, own, view_of_self(tokens))[tokens.real]
         (output * torch.linspace(-1, 1, output.numel(), dtype=torch.float64).view_as(output)).sum().backward()
@@ -185,7 +185,7 @@ def test_steps_that_the_fused_kernel_serves_by_an_exact_rewrite(mask, position, 
     found = []
     for kernel in ("fused", "reference"):
         module = attention(mask=mask, position=catalogue.POSITIONS[position], heads=GROUPED, steps=steps, kernel=kernel)
-        assert module.plan(device="cpu", dtype="float64", training=True).kernel == kernel
+        assert module.plan(device="cpu", dtype="float64", training=True, size=None).kernel == kernel
         own = x.clone().requires_grad_()
         output = module(own, own, view_of_self(tokens))[tokens.real]
         (output * torch.linspace(-1, 1, output.numel(), dtype=torch.float64).view_as(output)).sum().backward()
@@ -376,8 +376,8 @@ def test_a_key_map_is_not_built_where_no_key_is_read():
 
 def test_the_plan_is_asked_with_the_mode_and_the_traits():
     module = attention(dropout=0.1, mask="causal", heads="{heads: 4, kv_heads: 2, d_head: 6}")
-    assert module.plan(device="cpu", dtype="float32", training=False).kernel == "fused"
-    assert module.plan(device="cpu", dtype="float32", training=True).kernel == "reference"
+    assert module.plan(device="cpu", dtype="float32", training=False, size=None).kernel == "fused"
+    assert module.plan(device="cpu", dtype="float32", training=True, size=None).kernel == "reference"
     assert module.traits.mask == parse("causal").text
 
 

@@ -92,7 +92,7 @@ def test_a_model_learns_as_by_single_steps(source, target):
     model = built()
     batch = {"source": stream(source, pad=0), "target": stream(target, pad=0)}
     attention, learned = model.decoder.attention, list(model.parameters())
-    assert attention.plan(device="cpu", dtype="float64", training=True).kernel == "looped"
+    assert attention.plan(device="cpu", dtype="float64", training=True, size=None).kernel == "looped"
     weights = torch.randn(len(target), len(target[0]), 11).double() * batch["target"].real.unsqueeze(2)
 
     def run():
@@ -135,6 +135,6 @@ def test_dropout_falls_on_what_is_fed_and_read():
     ],
 )
 def test_what_the_loop_has_not_goes_by_single_steps_and_the_plan_says_so(override, lacks):
-    choice = built(override).decoder.attention.plan(device="cpu", dtype="float32", training=True)
+    choice = built(override).decoder.attention.plan(device="cpu", dtype="float32", training=True, size=None)
     assert choice.kernel != "looped"
     assert lacks in choice.reasons[-1]

@@ -44,7 +44,7 @@ def test_both_kernels_give_one_answer_of_one_draw(mask):
     x, found = torch.randn(3, 6, 12, dtype=torch.float64), []
     for kernel in ("fused", "reference"):
         module = attention(mask=mask, steps=STEP, heads="{heads: 4, kv_heads: 2, d_head: 6}", kernel=kernel).train()
-        assert module.plan(device="cpu", dtype="float64", training=True).kernel == kernel
+        assert module.plan(device="cpu", dtype="float64", training=True, size=None).kernel == kernel
         torch.manual_seed(5)
         own = x.clone().requires_grad_()
         output = module(own, own, view_of_self(stream([[1] * 6] * 3, pad=0)))

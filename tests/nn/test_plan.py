@@ -83,6 +83,18 @@ def test_many_weights_are_made_some_queries_at_a_time():
     )
 
 
+def test_a_local_mask_whose_call_is_no_band_says_why():
+    traits, where = dataclasses.replace(PLAIN, span=160), {"device": "cpu", "dtype": "float32", "phase": "eval"}
+    few = "the mask is local, but with 319 keys the banded kernel is no faster; it is from 320 on"
+    apart = "the mask is local, but the banded kernel needs queries and keys that lie side by side"
+    for size, choice in (
+        (Size(1, 320, 320, near=True), Choice("banded", (BANDED,))),
+        (Size(1, 319, 319, near=True), Choice("fused", (FUSED, few))),
+        (Size(1, 1, 900, near=False), Choice("fused", (FUSED, apart))),
+    ):
+        assert plan(traits, **where, size=size) == choice
+
+
 def test_what_binds_the_cpu_does_not_bind_other_devices():
     traits = dataclasses.replace(PLAIN, dropout=0.1, bias="learned", d_value=7)
     cuda = {"device": "cuda", "dtype": "bfloat16", "phase": "train", "size": None}
@@ -151,7 +163,7 @@ def test_the_kernel_that_runs_is_the_one_that_the_plan_names(training, position,
         with Operations() as operations, torch.set_grad_enabled(training):
             module(x, x, view_of_self(tokens))
         fast.append(FLASH in operations.seen)
-    choice = auto.plan(device="cpu", dtype="float64", training=training)
+    choice = auto.plan(device="cpu", dtype="float64", training=training, size=None)
     assert fast == [choice.kernel == "fused", choice.kernel == "fused"], (choice, fast)
 
 

@@ -70,14 +70,19 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
         if traits.unlooped:
             other = plan(replace(traits, unlooped=None), device=device, dtype=dtype, phase=phase, size=size)
             return Choice(other.kernel, (*other.reasons, "the decoder's loop has no " + ", ".join(traits.unlooped)))
-    if traits.span is not None and traits.wanted in ("auto", "banded"):
-        least = 0 if traits.wanted == "banded" else BANDED_FROM * traits.span
-        if not traits.unbanded and (size is None or (size.near and size.keys >= least)):
-            return Choice("banded", (_banded(traits, least),))
+    least = BANDED_FROM * traits.span if traits.span is not None and traits.wanted != "banded" else 0
+    bands = traits.span is not None and not traits.unbanded and traits.wanted in ("auto", "banded")
+    if bands and (size is None or (size.near and size.keys >= least)):
+        return Choice("banded", (_banded(traits, least),))
     other = _whole(traits, device=device, phase=phase, size=size)
-    if traits.span is None or not traits.unbanded or traits.wanted == "fused":
+    if traits.span is None or traits.wanted == "fused" or (traits.wanted == "chunked" and not traits.unbanded):
         return other
-    against = "the mask is local, but the banded kernel has no " + ", ".join(traits.unbanded)
+    if traits.unbanded:
+        against = "the mask is local, but the banded kernel has no " + ", ".join(traits.unbanded)
+    elif size is not None and size.near:
+        against = f"the mask is local, but with {size.keys} keys the banded kernel is no faster; it is from {least} on"
+    else:
+        against = "the mask is local, but the banded kernel needs queries and keys that lie side by side"
     return Choice(other.kernel, (*other.reasons, against))
 
 
