@@ -127,6 +127,11 @@ def peak_memory(device: torch.device) -> float:
     """The most memory held so far, in megabytes: of the GPU, or resident in the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    status = Path("/proc/self/status")
+    if status.exists():  # ru_maxrss of a process begins with that of the one which started it
+        most = next((line for line in status.read_text().splitlines() if line.startswith("VmHWM:")), None)
+        if most is not None:
+            return int(most.split()[1]) * 1024 / 1e6
     import resource
 
     unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss counts bytes there, kilobytes elsewhere

@@ -69,6 +69,13 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch):
     )
 
 
+def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():
+    held = bytearray(1200 * 2**20)
+    ask = "import torch; from attncli.training.machine import peak_memory; print(peak_memory(torch.device('cpu')))"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    assert 20e6 < float(said) * 1e6 < len(held)
+
+
 FAULTS = """
 import resource, torch
 from attncli.training.machine import use_threads
