@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.matrix.options import Pairs, in_order, pairs
-from tests.matrix.pairs import Family, Result, alone, one_thread, tried_job
+from tests.matrix.pairs import Family, Job, Result, alone, model_of, one_thread, tried_jobs
 from tests.matrix.rules import RULES
 
 FAMILIES: tuple[Family, ...] = ("transformer", "recurrent")
@@ -50,7 +50,7 @@ def main() -> None:
     sys.exit(any(result.outcome == "wrong" for result in found.values()))
 
 
-def _jobs(every: dict[Family, Pairs], limit: int | None) -> Iterator[tuple[Family, object, object]]:
+def _jobs(every: dict[Family, Pairs], limit: int | None) -> Iterator[Job]:
     """The pairs of all families, each in its order and all about equally far on."""
     ranked = [
         (number / len(chosen), family, pair)
@@ -65,16 +65,24 @@ def _tried(every: dict[Family, Pairs], given: argparse.Namespace) -> Found:
     jobs = [job for job in _jobs(every, given.limit) if _key(job[0], [one.name for one in job[1:]]) not in found]
     done, began = len(found), time.time()
     print(f"{len(jobs)} pairs to try, {done} in the log", file=sys.stderr)
+    told = 0
     with multiprocessing.get_context("spawn").Pool(given.jobs, initializer=one_thread) as pool:
-        for number, (family, result) in enumerate(pool.imap_unordered(tried_job, jobs, chunksize=4), 1):
-            found[_key(family, result.names)] = result
-            if given.log:
-                with given.log.open("a", encoding="utf-8") as log:
-                    log.write(json.dumps([family, result.names, result.outcome, result.why, result.model]) + "\n")
-            if result.outcome == "wrong":
-                print(f"WRONG {' + '.join(result.names)}: {result.why}", file=sys.stderr, flush=True)
-            spent = (time.time() - began) / 60
-            if number % 200 == 0:
+        alike: dict[str, list[Job]] = {}
+        for job, model in zip(jobs, pool.imap(model_of, jobs, chunksize=50), strict=True):
+            alike.setdefault(model or str(len(alike)), []).append(job)
+        print(f"{len(alike)} models, {(time.time() - began) / 60:.1f} min", file=sys.stderr, flush=True)
+        for results in pool.imap_unordered(tried_jobs, alike.values(), chunksize=4):
+            for family, result in results:
+                found[_key(family, result.names)] = result
+                if given.log:
+                    with given.log.open("a", encoding="utf-8") as log:
+                        line = [family, result.names, result.outcome, result.why, result.model]
+                        log.write(json.dumps(line) + "\n")
+                if result.outcome == "wrong":
+                    print(f"WRONG {' + '.join(result.names)}: {result.why}", file=sys.stderr, flush=True)
+            spent, number = (time.time() - began) / 60, len(found) - done
+            if number // 500 > told:
+                told = number // 500
                 left = spent / number * (len(jobs) - number)
                 print(f"{done + number} pairs, {spent:.1f} min; all would take {left:.0f} more", file=sys.stderr,
                       flush=True)  # fmt: skip
@@ -105,7 +113,7 @@ from the language's own classes (`tests/matrix/options.py`), so that a new kind 
 every pair of kinds, and every key inside a kind with a few of them. This table is what
 `python -m tests.matrix {arguments}` wrote on {date}, in {minutes:.0f} minutes. Pairs were drawn by their seed; each
 option stood in at least {least} of them. Pairs may mean the same model, since an option may say what is so without it;
-each model is tried once a process, and attentions are held to Python floats once for all models that have just these.
+each model is tried once, and attentions are held to Python floats once a process for all models that have just these.
 
 | family | options | pairs | tried | models | passed | refused | run | wrong |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|"""

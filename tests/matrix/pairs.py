@@ -1,6 +1,6 @@
 """One pair of options: refused by a named rule, or a model that obeys every law."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from tests.matrix.options import Option, Tree, laid, recurrent_options, transfor
 from tests.matrix.rules import rule_of
 
 Family = Literal["transformer", "recurrent"]
+Job = tuple[Family, Option, Option]
 BASES: dict[Family, Tree] = {
     "transformer": {
         "tie_embeddings": "none", "d_model": 12, "max_length": 32,
@@ -80,15 +81,23 @@ def tried(family: Family, *options: Option) -> Result:
         if unnamed or not faults:
             return Result(names, "wrong", f"refused without a named rule: {unnamed[0] if unnamed else error}")
         return Result(names, "refused", str(rule_of(faults[0])))
-    model = sha256(repr((family, run.model)).encode()).hexdigest()[:16]
-    if model not in TRIED:
-        TRIED[model] = _on_trial(run)
-    return Result(names, *TRIED[model], model)
+    return Result(names, *_on_trial(run), _mark(family, run))
+
+
+def model_of(job: Job) -> str:
+    """The same for pairs that mean the same model; nothing for one that is refused."""
+    family, *options = job
+    try:
+        return _mark(family, load_text(spec_of(family, *options)).run)
+    except SpecError:
+        return ""
+
+
+def _mark(family: Family, run: Run) -> str:
+    return sha256(repr((family, run.model)).encode()).hexdigest()[:16]
 
 
 Found = tuple[Literal["passed", "wrong"], str]
-TRIED: dict[str, Found] = {}
-"""What came of the models that this process has tried."""
 
 
 def _on_trial(run: Run) -> Found:
@@ -130,7 +139,8 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def tried_job(job: tuple[Family, Option, Option]) -> tuple[Family, Result]:
-    """`tried`, for a pool of processes."""
-    family, *options = job
-    return family, tried(family, *options)
+def tried_jobs(jobs: list[Job]) -> list[tuple[Family, Result]]:
+    """`tried` of pairs that mean the same model, for a pool of processes."""
+    family, *options = jobs[0]
+    result = tried(family, *options)
+    return [(family, replace(result, names=(one.name, other.name))) for family, one, other in jobs]
