@@ -60,17 +60,18 @@ chaos: $(VENV)/installed-test ## Kill trainings at random moments; the resumed o
 matrix: $(VENV)/installed-test ## Try every pair of options of the language against every law, and write docs/matrix.md (hours).
 	$(BIN)/python -m tests.matrix --out docs/matrix.md
 
-bench: $(VENV)/installed-test ## Measure beside the peers that are installed, and write docs/benchmarks.md (20 minutes).
+bench: $(VENV)/installed-test ## Measure beside the peers that are installed, and write docs/benchmarks.md (15 minutes).
 	$(RACE) -m benchmarks
 
 bench-quick: $(VENV)/installed-test ## The same with fewer rounds (5 minutes); the page is printed, not written.
 	$(RACE) -m benchmarks --quick --no-write
 
-# JoeyNMT and Eole pin old versions of what they share, or packages that translating needs and training does not: they
-# are installed without their dependencies, beside the few that they import.
+# JoeyNMT and Eole pin old versions of what they share, or packages that translating needs and training does not, and
+# BertViz asks for a client of hubs that its page does without: they are installed without their dependencies, beside the
+# few that they import.
 peers: $(PEERS)/bin/python ## Install the peers of the benchmarks into an environment of their own.
 	$(PEERS)/bin/python -m pip install $(PIP_ARGS) -c constraints.txt -e '.[test,peers]'
-	$(PEERS)/bin/python -m pip install $(PIP_ARGS) --no-deps joeynmt==2.3.0 eole==0.6.4
+	$(PEERS)/bin/python -m pip install $(PIP_ARGS) --no-deps joeynmt==2.3.0 eole==0.6.4 bertviz==1.4.1
 
 clean: ## Remove the virtual environment and the caches; runs and maps stay.
 	rm -rf $(VENV) $(PEERS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -33,6 +33,7 @@ SCRIPTS = {  # seconds that a whole run may take, and a quick one
     "tap": (60, 30),
     "page": (120, 60),
     "build_70b": (90, 60),
+    "long_maps": (420, 60),
 }
 
 QUICK: dict[str, list[str]] = {"build_70b": []}

@@ -115,12 +115,20 @@ def translate(pipe: Connection, threads: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         spec.save(folder)
         engine = ctranslate2.Translator(folder, device="cpu", intra_threads=threads, compute_type="float32")
-    while pipe.recv():
+    while told(pipe):
         found = engine.translate_batch(
             texts, beam_size=SIZES.beam, max_decoding_length=SIZES.written, min_decoding_length=SIZES.written,
             max_batch_size=1024,
         )  # fmt: skip
         pipe.send([[number_of[word] for word in one.hypotheses[0]] for one in found])
+
+
+def told(pipe: Connection) -> bool:
+    """Whether there is more to do; not when the other end has gone."""
+    try:
+        return bool(pipe.recv())
+    except EOFError:
+        return False
 
 
 def translator() -> Callable[[], Texts]:
