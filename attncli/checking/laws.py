@@ -23,7 +23,7 @@ from attncli.nn.norms import ScaleNorm
 from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
-from attncli.nn.scores import BiasedDot, Cosine, Product, Trilinear
+from attncli.nn.scores import BiasedDot, Cosine, Product, Synthesizer, Trilinear
 from attncli.nn.view import Record
 from attncli.streams import IGNORE
 
@@ -190,6 +190,8 @@ def cancels(model: Model, name: str) -> bool:
         of_all = own.startswith("key" if of_query else "query") and own.endswith("bias")
         if of_all and isinstance(attention.score, (Product, BiasedDot)) and not turned:
             return True
+        if isinstance(attention.score, Synthesizer) and not of_query:
+            return own == "score.bias"  # a number for each key
         match attention.score:  # the terms that have the query, or the key, alone
             case BiasedDot():
                 return own == ("score.query" if of_query else "score.value")

@@ -168,4 +168,5 @@ def related_of(module: Attention, x: Matrix, length: int) -> reference.Related:
         term if isinstance(position, kinds) else None,
         carry if "value.weight" in own else None,
         met_by(position, length) if module.shared else None,
+        3**-0.5 if isinstance(position, positions.Disentangled) else 1.0,
     )

@@ -61,22 +61,26 @@ def differential(
 
     width = len(maps.value) // kv_heads
 
+    def twice(features: Vector) -> list[float]:
+        """Of each value, as often as a map reads it."""
+        return [each for value in value_of for each in features[value * width : (value + 1) * width]]
+
     def normed(parts: Parts) -> Parts:
         own = steps.value([parts[value_of.index(value)] for value in range(kv_heads)])
         return [own[value] for value in value_of]
 
     doubled = maps._replace(
         value=[row for value in value_of for row in maps.value[value * width : (value + 1) * width]],
-        value_bias=None if maps.value_bias is None else
-        [each for value in value_of for each in maps.value_bias[value * width : (value + 1) * width]],
+        value_bias=None if maps.value_bias is None else twice(maps.value_bias),
         output=[[0.0] * (2 * heads * width)], output_bias=None,
     )  # fmt: skip
+    short = {name: list(map(twice, rows)) if name == "value" else rows for name, rows in steps.short.items()}
     rows = multi_head(
         x, memory, doubled, heads=2 * heads, kv_heads=2 * kv_heads, score=score, normalizer=normalizer,
         visible=lambda q, k, each: visible(q, k, pair_of[each]), bias=bias, turn=turn,
         related=related, joint=joint,
         values=None if values is None else [[place[value] for value in value_of] for place in values],
-        steps=steps._replace(value=normed, context=None, scales=None, gate=None),
+        steps=steps._replace(value=normed, context=None, scales=None, gate=None, short=short),
     ).rows  # fmt: skip
     taken = [
         [_less(a, b, share.value) for a, b in zip(*(rows[each] for each in partners(head, heads, halves=halves)),

@@ -18,6 +18,21 @@ def test_a_pair_is_refused_by_a_named_rule_or_obeys_every_law(family: Family, on
     assert result.outcome in ("passed", "refused"), result.why
 
 
+FOUND = (
+    ("attention.persistent=number", "attention.position=disentangled"),
+    ("attention.short_convolution=number", "attention=differential"),
+    ("attention.score=synthesizer", "attention.normalizer=queries"),
+)
+"""Pairs that the whole matrix found wrong, in the model or in its oracle."""
+
+
+@pytest.mark.parametrize("names", FOUND, ids=" + ".join)
+def test_a_pair_that_was_wrong_is_right(names: tuple[str, str]) -> None:
+    named = {option.name: option for option in OPTIONS["transformer"]}
+    result = tried("transformer", *(named[name] for name in names))
+    assert result.outcome == "passed", result.why
+
+
 def test_the_sample_covers_every_option() -> None:
     for family in FAMILIES:
         names = {option.name for of, *pair in PAIRS if of == family for option in pair}

@@ -79,7 +79,10 @@ class TransformerXl(Relative):
 
 
 class Disentangled(Relative):
-    """(q . k + q . K_d + k . Q_d') scale / sqrt(3). He et al. 2021, arXiv:2006.03654, eq. 4."""
+    """(q . k + q . K_d + k . Q_d') scale / sqrt(3). He et al. 2021, arXiv:2006.03654, eq. 4.
+
+    Of a persistent key, which stands nowhere, q . k scale / sqrt(3) is left.
+    """
 
     learned = True
 
