@@ -207,10 +207,14 @@ def multi_head(
         for head, (row, context) in enumerate(zip(weights, contexts, strict=True)):
             rows[head].append(Row(row, context))
         joined.append([number for context in steps.leave(x[q], contexts) for number in context])
+    return Heads(leaving(joined, x, maps, steps), rows, weighed)
+
+
+def leaving(joined: Matrix, x: Matrix, maps: Projections, steps: Steps) -> list[list[float]]:
+    """The output of each place: its heads' mixtures, side by side, mapped."""
     if steps.on_attention:
-        mapped = [on_attention(each, own, maps.output, maps.output_bias) for each, own in zip(joined, x, strict=True)]
-        return Heads(mapped, rows, weighed)
-    return Heads([affine(each, maps.output, maps.output_bias) for each in joined], rows, weighed)
+        return [on_attention(each, own, maps.output, maps.output_bias) for each, own in zip(joined, x, strict=True)]
+    return [affine(each, maps.output, maps.output_bias) for each in joined]
 
 
 def _as_met(

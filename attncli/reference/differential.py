@@ -4,9 +4,19 @@ from collections.abc import Callable
 from math import exp
 from typing import NamedTuple
 
-from attncli.reference.attention import Heads, Joint, Normalizer, Projections, Related, Row, Visible, multi_head
+from attncli.reference.attention import (
+    Heads,
+    Joint,
+    Normalizer,
+    Projections,
+    Related,
+    Row,
+    Visible,
+    leaving,
+    multi_head,
+)
 from attncli.reference.steps import PLAIN, Parts, Steps
-from attncli.reference.vectors import Matrix, Vector, affine, dot
+from attncli.reference.vectors import Matrix, Vector, dot
 
 
 class Lambda(NamedTuple):
@@ -80,7 +90,7 @@ def differential(
         visible=lambda q, k, each: visible(q, k, pair_of[each]), bias=bias, turn=turn,
         related=related, joint=joint,
         values=None if values is None else [[place[value] for value in value_of] for place in values],
-        steps=steps._replace(value=normed, context=None, scales=None, gate=None, short=short),
+        steps=steps._replace(value=normed, context=None, scales=None, gate=None, short=short, on_attention=False),
     ).rows  # fmt: skip
     taken = [
         [_less(a, b, share.value) for a, b in zip(*(rows[each] for each in partners(head, heads, halves=halves)),
@@ -92,7 +102,7 @@ def differential(
         [each for part in settled.leave(state, [taken[head][q].context for head in range(heads)]) for each in part]
         for q, state in enumerate(x)
     ]
-    return Heads([affine(each, maps.output, maps.output_bias) for each in joined], taken)
+    return Heads(leaving(joined, x, maps, steps), taken)
 
 
 def _less(one: Row, other: Row, share: float) -> Row:

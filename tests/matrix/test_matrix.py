@@ -21,6 +21,7 @@ def test_a_pair_is_refused_by_a_named_rule_or_obeys_every_law(family: Family, on
 FOUND = (
     ("attention.persistent=number", "attention.position=disentangled"),
     ("attention.short_convolution=number", "attention=differential"),
+    ("attention.output=attention_on_attention", "attention=differential"),
     ("attention.score=synthesizer", "attention.normalizer=queries"),
 )
 """Pairs that the whole matrix found wrong, in the model or in its oracle."""
