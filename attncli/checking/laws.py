@@ -24,6 +24,7 @@ from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.scores import BiasedDot, Cosine, Product, Synthesizer, Trilinear
+from attncli.nn.steps import EachHead
 from attncli.nn.view import Record
 from attncli.streams import IGNORE
 
@@ -180,6 +181,8 @@ def cancels(model: Model, name: str) -> bool:
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
         if own is None:
             continue
+        if own.startswith("value_norm.") and _lengths_leave(attention):
+            return True
         own = own.removeprefix("second.")  # maps of rows of their own, under the same score
         if own in ("score.log_temperature", "score.factor") and isinstance(attention.normalizer, Sum):
             return attention.normalizer.activation != "softplus"  # a factor of every score leaves with the sum
@@ -211,6 +214,15 @@ def _length_of_queries(model: Model, name: str) -> bool:
     if not (isinstance(body, Attention) and isinstance(body.score, Cosine) and isinstance(body.query, nn.Linear)):
         return False
     return body.query.bias is None
+
+
+def _lengths_leave(attention: Attention) -> bool:
+    """Whether mixtures get one length, whatever that of the values, which all have the same, and nothing joins them."""
+    value, context = attention.value_norm, attention.ending.norm
+    alone = attention.value_residual is None and attention.persistent is None and "value" not in attention.score.reads
+    carries = type(attention.position).carry is not Relative.carry
+    values = isinstance(value, EachHead) and all(isinstance(norm, ScaleNorm) for norm in value.norms)
+    return values and isinstance(context, ScaleNorm) and alone and not carries
 
 
 @torch.no_grad()

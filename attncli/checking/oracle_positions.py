@@ -10,7 +10,7 @@ from attncli.nn import positions
 from attncli.nn.attention import Attention
 from attncli.reference import attention as reference
 from attncli.reference import positions as reference_positions
-from attncli.reference.vectors import Matrix, Vector
+from attncli.reference.vectors import Matrix, Vector, dot
 
 Numbers = list[float]
 
@@ -160,6 +160,15 @@ def related_of(module: Attention, x: Matrix, length: int) -> reference.Related:
                 return reference_positions.bank(x[q], q, len(keys), map=demand, profiles=own["profiles.weight"])
         return reference_positions.cope(query, q, scores, seen, table=own["table.weight"])
 
+    def placeless(h: int, keys: Matrix, scores: Vector) -> Numbers:
+        match position:
+            case positions.TransformerXl():
+                content = own["directions.content"][h]
+                return [score + scale * dot(content, key) for score, key in zip(scores, keys, strict=True)]
+            case positions.Disentangled():
+                return [score / math.sqrt(3) for score in scores]
+        return list(scores)
+
     def carry(q: int, weights: Vector) -> Numbers:
         return reference_positions.shaw_carried(weights, q, table=own["value.weight"])
 
@@ -168,5 +177,5 @@ def related_of(module: Attention, x: Matrix, length: int) -> reference.Related:
         term if isinstance(position, kinds) else None,
         carry if "value.weight" in own else None,
         met_by(position, length) if module.shared else None,
-        3**-0.5 if isinstance(position, positions.Disentangled) else 1.0,
+        placeless if isinstance(position, kinds) else None,
     )

@@ -35,8 +35,8 @@ class Related(NamedTuple):
     """(q, weights) to what joins the mixture (v)."""
     met: Callable[[Vector, int, int | None], list[float]] | None = None
     """(key, q, k) to the key as the query meets it, where the keys are the values; k is None of one without a place."""
-    placeless: float = 1.0
-    """A factor of the scores of learned keys, to which nothing is added since they stand nowhere."""
+    placeless: Callable[[int, Matrix, Vector], list[float]] | None = None
+    """(head, keys, scores) to the scores of learned keys, which stand nowhere: what joins them of other terms."""
 
 
 class Row(NamedTuple):
@@ -166,10 +166,10 @@ def multi_head(
                 related.term(head, q, query[head], read[head][ahead:], scores[head][ahead:], seen[head])
                 for head in range(heads)
             ]
-            scores = [
-                [related.placeless * each for each in row[:ahead]] + plus(row[ahead:], more)
-                for row, more in zip(scores, added, strict=True)
-            ]
+            learned = [row[:ahead] for row in scores]
+            if related.placeless is not None:
+                learned = [related.placeless(head, read[head][:ahead], row) for head, row in enumerate(learned)]
+            scores = [own + plus(row[ahead:], more) for own, row, more in zip(learned, scores, added, strict=True)]
         scores = steps.logits(q, scores)
         if bias is not None:
             scores = [

@@ -20,7 +20,9 @@ def test_a_pair_is_refused_by_a_named_rule_or_obeys_every_law(family: Family, on
 
 FOUND = (
     ("attention.persistent=number", "attention.position=disentangled"),
+    ("attention.persistent=number", "attention.position=transformer_xl"),
     ("attention.short_convolution=number", "attention=differential"),
+    ("attention.v_norm=scale_norm", "attention.context_norm=scale_norm"),
     ("attention.output=attention_on_attention", "attention=differential"),
     ("attention.score=synthesizer", "attention.normalizer=queries"),
 )

@@ -14,6 +14,9 @@ REFUSED = {
         "talking_heads: after they are mixed, a head has weights where another one's part of 'causal & "
         "window(before=h)' shows keys"
     ),
+    "{sink: zero, context_norm: scale_norm}": (
+        "sink: 'scale_norm' gives a mixture the same length whatever a sink takes of it, so a sink changes nothing"
+    ),
     "{sink: learned, normalizer: sum}": (
         "sink: 'sum' has no sum of exponentials or of shares that a sink could take a part of"
     ),

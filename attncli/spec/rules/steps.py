@@ -68,6 +68,10 @@ def _sink(a: AnyAttention) -> Iterator[Fault]:
     if a.sink != "none" and a.normalizer.kind not in SINKING:
         rule = f"'{a.normalizer.kind}' has no sum of exponentials or of shares that a sink could take a part of"
         yield Fault(("sink",), rule, f"write a normalizer of {listed(SINKING)}, or leave sink out")
+    mixes = a.talking_heads in ("after", "both") or isinstance(a, Differential)
+    if a.sink != "none" and a.normalizer.kind == "softmax" and a.context_norm.kind == "scale_norm" and not mixes:
+        rule = "'scale_norm' gives a mixture the same length whatever a sink takes of it, so a sink changes nothing"
+        yield Fault(("sink",), rule, "write another context_norm, or leave sink out")
 
 
 def _persistent(a: AnyAttention) -> Iterator[Fault]:
