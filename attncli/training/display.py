@@ -23,6 +23,8 @@ class Display:
         self._console = console
         self._quiet = quiet
         self._verbose = verbose
+        self._waiting: list[str] = []
+        self._saying = False
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._next = 0.0
@@ -30,8 +32,17 @@ class Display:
 
     def note(self, text: str) -> None:
         """Say what a reader of the log should know."""
-        if not self._quiet:
-            self._console.print(text)
+        if self._quiet:
+            return
+        self._waiting.append(text)
+        if self._saying:  # a signal came amid a line: rich would lose one of the two
+            return
+        self._saying = True
+        try:
+            while self._waiting:
+                self._console.print(self._waiting.pop(0))
+        finally:
+            self._saying = False
 
     def detail(self, text: str) -> None:
         """Say what only -v asks for."""
