@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-FLOATS = 1 << 20
+FLOATS = 3 << 18
 """Weights that a block may have, as far as it has LEAST queries."""
 LEAST = 16
 
