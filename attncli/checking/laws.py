@@ -24,6 +24,7 @@ from attncli.nn.positions import Relative
 from attncli.nn.recurrent import Encoder
 from attncli.nn.recurrent_decoder import Decoder
 from attncli.nn.scores import BiasedDot, Cosine, Product, Synthesizer, Trilinear
+from attncli.nn.stacks import Transformer
 from attncli.nn.steps import EachHead
 from attncli.nn.view import Record
 from attncli.streams import IGNORE
@@ -175,7 +176,7 @@ def cancels(model: Model, name: str) -> bool:
     normalizer does not see.
     """
     parameter = dict(model.named_parameters())[name]
-    if _length_of_queries(model, name):
+    if _length_of_queries(model, name) or _normed_again(model, parameter):
         return True
     for attention in model.attentions().values():
         own = next((own for own, each in attention.named_parameters() if each is parameter), None)
@@ -214,6 +215,16 @@ def _length_of_queries(model: Model, name: str) -> bool:
     if not (isinstance(body, Attention) and isinstance(body.score, Cosine) and isinstance(body.query, nn.Linear)):
         return False
     return body.query.bias is None
+
+
+def _normed_again(model: Model, parameter: Tensor) -> bool:
+    """Whether it is the length that the last branch of a stack gives its states, which the final norm undoes."""
+    for stack in model.stacks.values():
+        if isinstance(stack, Transformer) and isinstance(stack.final_norm, ScaleNorm):
+            *_, last = (branch for layer in stack.each_layer() for _, branch in layer.branches())
+            if last.place == "post" and isinstance(last.norm, ScaleNorm) and last.norm.weight is parameter:
+                return True
+    return False
 
 
 def _lengths_leave(attention: Attention) -> bool:

@@ -80,7 +80,7 @@ def steps_of(module: Any, lender: Any, *, at: int) -> reference_steps.Steps:
         selective=weighing.selective is not None,
         gaze=None if module.span is None else partial(gaze_of, module.span),
         top=None if weighing.select is None else weighing.select.keys,
-        persistent=() if own is None else tuple(map(reference_steps.Learned, own.key.tolist(), own.values.tolist())),
+        persistent=() if own is None else _learned(own, weighing.difference),
         gate=None if module.gate is None else module.gate.map.weight.tolist(),
         on_attention=isinstance(module.output, nn_steps.OnAttention),
         short={
@@ -91,6 +91,17 @@ def steps_of(module: Any, lender: Any, *, at: int) -> reference_steps.Steps:
         },
         ahead=next((each.short.behind for each in (module, lender) if each.short is not None), 0),
     )
+
+
+Learned = tuple[reference_steps.Learned, ...]
+
+
+def _learned(own: nn_steps.Persistent, difference: differential.Difference | None) -> Learned:
+    """The learned keys of each map with the values that it mixes; two maps of a difference mix the same."""
+    keys, values = own.key.tolist(), own.values.tolist()
+    if difference is not None:
+        values = [values[each % len(values) if difference.halves else each // 2] for each in range(len(keys))]
+    return tuple(reference_steps.Learned(*pair) for pair in zip(keys, values, strict=True))
 
 
 def _in_order(short: Short, name: str) -> list[Numbers]:

@@ -21,6 +21,8 @@ def test_a_pair_is_refused_by_a_named_rule_or_obeys_every_law(family: Family, on
 FOUND = (
     ("attention.persistent=number", "attention.position=disentangled"),
     ("attention.persistent=number", "attention.position=transformer_xl"),
+    ("attention.persistent=number", "attention=differential"),
+    ("stack.norm=scale_norm", "feedforward.norm_place=post"),
     ("attention.short_convolution=number", "attention=differential"),
     ("attention.v_norm=scale_norm", "attention.context_norm=scale_norm"),
     ("attention.output=attention_on_attention", "attention=differential"),
