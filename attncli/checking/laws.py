@@ -194,6 +194,8 @@ def cancels(model: Model, name: str) -> bool:
         of_all = own.startswith("key" if of_query else "query") and own.endswith("bias")
         if of_all and isinstance(attention.score, (Product, BiasedDot)) and not turned:
             return True
+        if own == "position.directions.content" and not of_query:
+            return True  # a number for each key
         if isinstance(attention.score, Synthesizer) and not of_query:
             return own == "score.bias"  # a number for each key
         match attention.score:  # the terms that have the query, or the key, alone

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from attncli.checking.indexed import seen_through, windowed
 from attncli.checking.oracle_kinds import Earlier, running_outputs, stepped, trailed
 from attncli.checking.oracle_positions import bias_of, related_of, turn_of
-from attncli.checking.oracle_steps import norm_of, over_heads, steps_of
+from attncli.checking.oracle_steps import norm_of, steps_of
 from attncli.nn import normalizers, positions, scores, sparse
 from attncli.nn.attention import Attention
 from attncli.nn.latent import LatentAttention
@@ -100,7 +100,7 @@ def maps_of(
 
 def values_of(module: Attention, memory: Matrix, first: list[reference_steps.Parts]) -> list[reference_steps.Parts]:
     """(k g v): the values of an attention, mixed with those of the first layer where it mixes them."""
-    steps = reference_steps.Steps(value=over_heads(module.value_norm))
+    steps = steps_of(module, module, at=0)
     maps = maps_of(module, module, 1, len(memory[0]), module)
     own = reference.values_of(memory, maps, kv_heads=module.kv_heads, steps=steps)
     if module.value_residual is None or not first:

@@ -14,7 +14,7 @@ RULES: dict[str, tuple[str, str]] = {
         "a key that nothing reads would do nothing",
     ),
     "fields-of-a-kind": (
-        r"is a key of kind|has no sigmoid that could be steeper",
+        r"is a key of kind|has no cell beside its state|has no sigmoid that could be steeper",
         "a field belongs to the kind whose equation has it",
     ),
     "pairs-of-features": (

@@ -22,6 +22,8 @@ FOUND = (
     ("attention.persistent=number", "attention.position=disentangled"),
     ("attention.persistent=number", "attention.position=transformer_xl"),
     ("attention.persistent=number", "attention=differential"),
+    ("attention.short_convolution=number", "attention.value_residual=first"),
+    ("attention.position=transformer_xl", "attention.normalizer=queries"),
     ("stack.norm=scale_norm", "feedforward.norm_place=post"),
     ("attention.short_convolution=number", "attention=differential"),
     ("attention.v_norm=scale_norm", "attention.context_norm=scale_norm"),
