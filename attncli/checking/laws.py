@@ -157,7 +157,7 @@ def _gradients(subject: Subject) -> Iterator[Measure]:
         shake(model, seed=seed + 1, spread=spread)
         model.zero_grad()
         loss = model.losses(subject.batch()).loss
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        loss.backward()
         for name, parameter in model.named_parameters():
             found = 0.0 if parameter.grad is None else float(parameter.grad.abs().max())
             if parameter.grad is not None and not bool(parameter.grad.isfinite().all()):

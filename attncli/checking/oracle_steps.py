@@ -21,8 +21,8 @@ Numbers = list[float]
 def norm_of(norm: Any) -> Callable[[Vector], Numbers]:
     """A norm of the reference with the weights of a module."""
     match norm:
-        case nn.RMSNorm():
-            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=norm.eps)  # type: ignore[arg-type]  # the spec gives it
+        case nn.RMSNorm(eps=float(epsilon)):
+            return partial(reference_norms.rms_norm, gain=norm.weight.tolist(), epsilon=epsilon)
         case nn.LayerNorm():
             bias = None if norm.bias is None else norm.bias.tolist()
             return partial(reference_norms.layer_norm, gain=norm.weight.tolist(), bias=bias, epsilon=norm.eps)

@@ -18,10 +18,10 @@ def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackT
 
 sys.excepthook = _uncaught  # before what takes time to import
 
-import click  # noqa: E402
+import click  # noqa: E402 (behind the hook)
 
-from attncli import __version__  # noqa: E402
-from attncli.errors import AttncliError  # noqa: E402
+from attncli import __version__  # noqa: E402 (behind the hook)
+from attncli.errors import AttncliError  # noqa: E402 (behind the hook)
 
 VERBS = (
     "build", "train", "evaluate", "predict", "inspect", "profile", "prune", "check", "explain", "init", "schema",

@@ -121,13 +121,12 @@ def explanations(
     return found, refused
 
 
-def write_explanations(found: "Sequence[tuple[int, Explanation]]", out: Path) -> Path:
-    """All of them as JSON, in the folder of the maps."""
+def explanations_file(found: "Sequence[tuple[int, Explanation]]") -> dict[str, bytes]:
+    """All of them as a file of JSON, by its name; no file where there are none."""
     import json
 
-    path = out / "explanations.json"
-    path.write_text(json.dumps(explanations_json(found), ensure_ascii=False) + "\n", encoding="utf-8")
-    return path
+    text = json.dumps(explanations_json(found), ensure_ascii=False) + "\n"
+    return {"explanations.json": text.encode()} if found else {}
 
 
 def explanations_json(found: "Sequence[tuple[int, Explanation]]") -> list[dict[str, Any]]:

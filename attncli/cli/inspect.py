@@ -130,9 +130,8 @@ def inspect(
     if compared is not None:
         more["comparison"] = {"with": compare, **compared[0].json()}
         shown |= {"beside": Maps(tuple(compared[1]), {"run": f"{compare}"}), "matches": more["comparison"]["matches"]}
-    written = [] if out is None else export(maps, out, wanted, force=force, page=shown)
-    if out is not None and explained:
-        written.append(analyses.write_explanations(explained, out))
+    beside = analyses.explanations_file(explained)
+    written = [] if out is None else export(maps, out, wanted, force=force, page=shown, beside=beside)
     if explained:
         more["explanations"] = analyses.explanations_json(explained)
     _tell(maps, out, written, plan, verdicts, as_json=as_json, found=found, more=more)

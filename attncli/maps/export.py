@@ -10,8 +10,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from attncli.errors import CheckError, InputError
@@ -40,17 +42,19 @@ def names(maps: Maps, formats: Sequence[Format]) -> list[str]:
 
 
 def export(
-    maps: Maps, folder: Path, formats: Sequence[Format], *, force: bool = False, page: dict[str, Any] | None = None
-) -> list[Path]:
+    maps: Maps, folder: Path, formats: Sequence[Format], *, force: bool = False, page: dict[str, Any] | None = None,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> list[Path]:  # fmt: skip
     """Write every format; the paths in the order of `names`. `page` goes to attncli.maps.page.assemble: its `budget` of
-    bytes, roles that are `found` already, the maps of another run to show `beside` these.
+    bytes, roles that are `found` already, the maps of another run to show `beside` these. `beside` are files that
+    belong to these maps, by name: they come and go with them.
 
     Errors: InputError where the folder holds files that are not this function's to replace.
     """
     check_folder(folder, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     earlier = _ours(folder)
-    wanted = names(maps, formats)
+    wanted = [*beside, *names(maps, formats)]
     if foreign := [name for name in wanted if (folder / name).exists() and name not in earlier]:
         raise InputError(
             f"{folder / foreign[0]}: this file exists, and no unchanged export of attncli wrote it",
@@ -59,7 +63,7 @@ def export(
     for name in earlier:
         (folder / name).unlink()
     entries = []
-    for name, content in _contents(maps, formats, page or {}):
+    for name, content in chain(beside.items(), _contents(maps, formats, page or {})):
         _write(folder / name, content)
         entries.append({"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
     manifest = describe(maps) | {"files": entries}

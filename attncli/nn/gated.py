@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from attncli.nn.dropout import drop
+from attncli.nn.function import Function
 from attncli.nn.kernels.gru import gru
 
 
@@ -20,7 +21,7 @@ def written_out(x: Tensor) -> bool:
     return here and torch.is_grad_enabled() and x.dtype in (torch.float32, torch.float64)
 
 
-class _Turned(torch.autograd.Function):
+class _Turned(Function):
     """x[index] of an index that is its own inverse: its gradient is read, where torch would add it up."""
 
     @staticmethod
@@ -35,7 +36,7 @@ class _Turned(torch.autograd.Function):
 
 
 def _turned(x: Tensor, index: Tensor) -> Tensor:
-    made: Tensor = _Turned.apply(x, index)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    made: Tensor = _Turned.apply(x, index)
     return made
 
 

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from attncli.nn.cells import Hidden, Layered
+from attncli.nn.function import Function
 
 Seen = list[tuple[Tensor, Tensor]]
 
 
-class _Gathered(torch.autograd.Function):
+class _Gathered(Function):
     """A weight and its bias for a loop; their gradient is made of all that the steps have seen."""
 
     @staticmethod
@@ -35,7 +36,7 @@ class _Gathered(torch.autograd.Function):
         return None, torch.mm(grads.mT, inputs) if ctx.needs_input_grad[1] else None, of_bias
 
 
-class _Step(torch.autograd.Function):
+class _Step(Function):
     """x W' + b; the gradient of W and b is left to `_Gathered`."""
 
     @staticmethod
@@ -63,14 +64,14 @@ class Loop:
             return F.linear(x, weight, bias)
         if id(weight) not in self._maps:
             seen: Seen = []
-            made = _Gathered.apply(seen, weight, bias)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            made = _Gathered.apply(seen, weight, bias)
             self._maps[id(weight)] = (seen, *made)
         seen, *made = self._maps[id(weight)]
-        out: Tensor = _Step.apply(seen, x, *made)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        out: Tensor = _Step.apply(seen, x, *made)
         return out
 
 
-class _Gru(torch.autograd.Function):
+class _Gru(Function):
     """h' = (1 - z) n + z h of what enters (b 3d) and what the state gives (b 3d), parted into r, z and n.
 
     r, z = sigmoid(sums); n = tanh(entered + r kept). torch.nn.GRU has the equations; this is one step of them.
@@ -127,7 +128,7 @@ class Cells:
         kept = self.loop.linear(hidden[0], self.of_state, self.second)
         if len(hidden) == 2:
             return _lstm(entered + kept, hidden)
-        return (_Gru.apply(entered, kept, hidden[0]),)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return (_Gru.apply(entered, kept, hidden[0]),)
 
 
 def loops(rnn: nn.RNNBase, cell: str) -> bool:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.function import Function
 from attncli.spec import norms as spec
 
 
-class _Rms(torch.autograd.Function):
+class _Rms(Function):
     """x r w with r = 1 / sqrt(mean(x^2) + epsilon), in few passes over memory: torch has no kernel of it on the CPU.
 
     The gradient is that of a layer norm whose mean is 0 and whose scale is r, but for what flows through a mean that
@@ -42,7 +43,7 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
     """x / sqrt(mean(x^2) + epsilon) w of features (… d)."""
     plain = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     if plain and x.device.type == "cpu" and not torch.compiler.is_compiling():
-        out: Tensor = _Rms.apply(x, weight, epsilon)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        out: Tensor = _Rms.apply(x, weight, epsilon)
         return out
     return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)
 

@@ -42,7 +42,7 @@ def packed(model: nn.Module, *, rows: int) -> Iterator[None]:
     Weights that change meanwhile would not be seen. Those that compute in another way already are left alone.
     """
     chosen: list[nn.Linear] = []
-    there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    there: bool = torch.backends.mkldnn.is_available()
     if there and rows >= FEWEST and not torch.is_autocast_enabled("cpu"):
         for linear in maps_of(model):
             weight = linear.weight

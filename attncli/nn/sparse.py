@@ -9,6 +9,7 @@ from typing import Any, assert_never
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.function import Function
 from attncli.nn.kernels.chunked import noted
 from attncli.nn.normalizers import Normalizer
 from attncli.spec import normalizers as spec
@@ -75,11 +76,11 @@ class LearnedEntmax(Normalizer):
 def _entmax(logits: Tensor, visible: Tensor | None, alpha: Tensor | float) -> Tensor:
     least = alpha.detach() if isinstance(alpha, Tensor) else alpha
     scores = _below_zero(logits, visible, reach=1 / (least - 1))
-    weights: Tensor = _Entmax.apply(scores, alpha)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    weights: Tensor = _Entmax.apply(scores, alpha)
     return weights if visible is None else weights.masked_fill(~visible, 0.0)
 
 
-class _Entmax(torch.autograd.Function):
+class _Entmax(Function):
     """Entmax of scores whose largest is 0, with one alpha or, up to 2, those of heads, which broadcast to (… 1).
 
     Gradient of the scores: Peters et al. 2019, eq. 14; of alpha: Correia et al. 2019, proposition 1.
@@ -171,11 +172,11 @@ class Normmax(Normalizer):
 
     def forward(self, logits: Tensor, visible: Tensor | None) -> Tensor:
         scores = _below_zero(logits, visible, reach=1.0)
-        weights: Tensor = _Normmax.apply(scores, self.alpha)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        weights: Tensor = _Normmax.apply(scores, self.alpha)
         return weights if visible is None else weights.masked_fill(~visible, 0.0)
 
 
-class _Normmax(torch.autograd.Function):
+class _Normmax(Function):
     """Normmax of scores whose largest is 0.
 
     Where p_k > 0 the gradient of the objective is one number l: u = p / |p|_alpha is [s - l]_+ ^ (1 / (alpha - 1)),

@@ -188,6 +188,19 @@ def test_the_command_shows_and_exports_them(plain: Path, tmp_path: Path) -> None
     assert first["keys"] == ["a", "b", "c", "[EOS]"]
     assert first["rows"] == ["好", "[EOS]"]
     assert np.array(first["values"]).shape == (3, 2, 4)
+    done = CliRunner().invoke(commands, [*words[:-2], "--out", str(out), "--force"])
+    assert done.exit_code == 0, done.output
+    assert not (out / "explanations.json").exists(), "they were of the maps that are replaced"
+
+
+def test_a_file_of_the_user_with_their_name_is_not_written_over(plain: Path, tmp_path: Path) -> None:
+    (tmp_path / "explanations.json").write_text("mine", encoding="utf-8")
+    words = ["inspect", str(plain), "--device", "cpu", "--text", "abc", "--target", "好", "--explain-by", "rollout"]
+    done = CliRunner().invoke(commands, [*words, "--out", str(tmp_path), "--force"])
+    assert done.exit_code == 2, done.output
+    assert "explanations.json: this file exists" in done.stderr
+    assert (tmp_path / "explanations.json").read_text("utf-8") == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["explanations.json"]
 
 
 def test_importance_is_measured_on_rows(plain: Path) -> None:

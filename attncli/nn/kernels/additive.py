@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from attncli.nn.function import Function
+
 CACHED = 1 << 19
 """Numbers of a tile."""
 QUERIES = 32
@@ -26,11 +28,11 @@ QUERIES = 32
 def scores(query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
     """(b h q k)."""
     query, key, weight = (x if x.dtype == torch.float64 else x.float() for x in (query, key, weight))
-    made: Tensor = _Additive.apply(query, key, weight)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    made: Tensor = _Additive.apply(query, key, weight)
     return made
 
 
-class _Additive(torch.autograd.Function):
+class _Additive(Function):
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(query, key, weight)

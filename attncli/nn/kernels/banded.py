@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from attncli.nn import dropout
+from attncli.nn.function import Function
 
 CACHED = 1 << 18
 """Scores that are made at a time: a megabyte of float32, which a core's cache holds."""
@@ -55,7 +56,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, tile: Tensor, call: Call) 
     """
     size, queries = call.blocks.size, query.shape[2]
     groups = key.shape[1]
-    made: tuple[Tensor, Tensor] = _Banded.apply(  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    made: tuple[Tensor, Tensor] = _Banded.apply(
         _stacked(query, groups, size), key, value, _stacked_tile(tile, query.shape[1], groups), call
     )  # fmt: skip
     return _unstacked(made[0], query.shape[1])[:, :, :queries], _unstacked(made[1], query.shape[1])[:, :, :queries, 0]
@@ -96,7 +97,7 @@ def _stacked_tile(tile: Tensor, heads: int, groups: int) -> Tensor:
     return tile.repeat(1, each, 1) if len(tile) == 1 else tile.reshape(groups, -1, tile.shape[2])
 
 
-class _Banded(torch.autograd.Function):
+class _Banded(Function):
     """Of stacked queries (b g c rs e), keys and values (b g n ·), and a tile (g|1 rs w); r = h/g."""
 
     @staticmethod

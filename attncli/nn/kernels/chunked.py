@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from attncli.nn.function import Function
+
 FLOATS = 3 << 18
 """Weights that a block may have, as far as it has LEAST queries."""
 LEAST = 16
@@ -58,7 +60,7 @@ def attend(
 ) -> Tensor:
     """Mixtures (b h q v) of all rows; `own` are the parameters that `make` reads by itself."""
     plan = _Plan(make, parts, len(of_queries), len(of_keys), _state(of_queries[0].device.type), draws)
-    mixed: Tensor = _Chunked.apply(plan, *of_queries, *of_keys, *own)  # type: ignore[no-untyped-call]  # as torch is
+    mixed: Tensor = _Chunked.apply(plan, *of_queries, *of_keys, *own)
     return mixed
 
 
@@ -75,7 +77,7 @@ def _state(device: str) -> tuple[str, torch.dtype, bool]:
     return device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
 
 
-class _Chunked(torch.autograd.Function):
+class _Chunked(Function):
     @staticmethod
     def forward(ctx: Any, plan: _Plan, *tensors: Tensor) -> Tensor | None:
         ctx.seed = int(torch.randint(1 << 62, ())) if plan.draws else None

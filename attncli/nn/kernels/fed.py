@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attncli.nn.function import Function
 from attncli.nn.kernels.gru import advance_, parted, retreat
 
 
@@ -38,10 +39,10 @@ class Given(NamedTuple):
     shares: Tensor | None  # (n b k): by which dropout multiplies the weights
 
 
-class _Fed(torch.autograd.Function):
+class _Fed(Function):
     @staticmethod
-    def forward(ctx: Any, *given: Tensor | None) -> Tensor:
-        g = Given(*given)  # type: ignore[arg-type]
+    def forward(ctx: Any, *given: Any) -> Tensor:
+        g = Given(*given)
         n, b, d = len(g.entered), *g.first.shape
         entered = g.entered.clone()
         held, states = (entered.new_empty(n, b, d) for _ in range(2))
@@ -116,5 +117,5 @@ def _layer(key: Tensor, asked: Tensor, out: Tensor) -> Tensor:
 
 def fed(given: Given) -> Tensor:
     """Readouts (n b f)."""
-    made: Tensor = _Fed.apply(*given)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    made: Tensor = _Fed.apply(*given)
     return made

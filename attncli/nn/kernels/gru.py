@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from attncli.nn.function import Function
+
 
 def parted(x: Tensor, d: int) -> tuple[Tensor, Tensor]:
     """What is of r and z, and what is of n."""
@@ -46,7 +48,7 @@ def retreat(grad: Tensor, gates: Tensor, new: Tensor, held: Tensor, state: Tenso
     return of_state
 
 
-class _Gru(torch.autograd.Function):
+class _Gru(Function):
     @staticmethod
     def forward(
         ctx: Any, counts: list[int], x: Tensor, first: Tensor, of_input: Tensor, of_state: Tensor, b: Tensor, c: Tensor
@@ -93,5 +95,5 @@ def gru(
 
     W (w 3d i), U (w 3d d), b and c (w 1 3d).
     """
-    made: tuple[Tensor, Tensor] = _Gru.apply(counts, x, first, of_input, of_state, b, c)  # type: ignore[no-untyped-call]
+    made: tuple[Tensor, Tensor] = _Gru.apply(counts, x, first, of_input, of_state, b, c)
     return made

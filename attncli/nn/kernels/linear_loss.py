@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from attncli.nn.function import Function
 from attncli.nn.kernels.reference import wide
 
 CHUNK = 2**22
@@ -41,7 +42,7 @@ class Sums(NamedTuple):
     correct: Tensor  # labels that are the likeliest
 
 
-class _LinearLoss(torch.autograd.Function):
+class _LinearLoss(Function):
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, fixed: _Fixed
@@ -120,4 +121,4 @@ def linear_loss(
 ) -> Sums:
     """The sums over the places."""
     given = (x, weight, bias, labels, _Fixed(smoothing, soft_cap))
-    return Sums(*_LinearLoss.apply(*given))  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return Sums(*_LinearLoss.apply(*given))
