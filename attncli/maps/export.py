@@ -62,12 +62,17 @@ def export(
         )
     for name in earlier:
         (folder / name).unlink()
-    entries = []
-    for name, content in chain(beside.items(), _contents(maps, formats, page or {})):
-        _write(folder / name, content)
-        entries.append({"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
-    manifest = describe(maps) | {"files": entries}
-    _write(folder / MANIFEST, (json.dumps(json.loads(to_text(manifest)), ensure_ascii=True, indent=1) + "\n").encode())
+    entries: list[dict[str, Any]] = []
+    try:
+        for name, content in chain(beside.items(), _contents(maps, formats, page or {})):
+            _write(folder / name, content)
+            entries.append({"name": name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()})
+        manifest = json.loads(to_text(describe(maps) | {"files": entries}))
+        _write(folder / MANIFEST, (json.dumps(manifest, ensure_ascii=True, indent=1) + "\n").encode())
+    except BaseException:  # a full disk, or Ctrl-C: without a manifest these would be files of nobody
+        for entry in entries:
+            (folder / entry["name"]).unlink(missing_ok=True)
+        raise
     return [folder / name for name in wanted]
 
 
@@ -147,5 +152,8 @@ def _digest(path: Path) -> str:
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a reader never sees half a file."""
     partial = path.with_name(path.name + ".part")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Folders: complete, described, and never written over by surprise."""
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -40,6 +41,22 @@ def test_an_earlier_export_is_kept_unless_forced_and_then_replaced_whole(tmp_pat
         export(maps(), tmp_path, ["json"])
     export(maps(), tmp_path, ["json"], force=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["attention.json", MANIFEST]
+
+
+def test_after_a_full_disk_the_same_command_can_be_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if ".csv" in path.name:
+            write(path, content[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(Path, "write_bytes", full)
+        export(maps(), tmp_path, ["json", "csv"])
+    assert list(tmp_path.iterdir()) == []
+    export(maps(), tmp_path, ["json", "csv"])
 
 
 def test_force_leaves_what_others_wrote_and_what_others_changed(tmp_path: Path) -> None:
