@@ -12,7 +12,9 @@ from attncli.spec.words import nearest
 
 Heads = dict[str, tuple[int, ...]]
 """Heads by the address of their attention."""
-FORM = re.compile(r"([^:\s]+):(\d+(?:,\d+)*)")
+FORM = re.compile(r"([^:,\s]+):(\d{1,6}(?:,\d{1,6})*)")
+NEXT = re.compile(r",(?=[^:,]*:)")
+"""The comma before another address."""
 
 
 class Site(NamedTuple):
@@ -44,15 +46,16 @@ def _sites(run: Run) -> Iterator[tuple[str, Site]]:
 
 
 def read_heads(texts: Sequence[str], there: Mapping[str, int], option: str = "--heads") -> Heads:
-    """The heads of `ADDRESS:HEAD,HEAD` texts; `there` tells how many heads each address has.
+    """The heads of `ADDRESS:HEAD,HEAD` texts, of one address or of several with commas between them; `there` tells how
+    many heads each address has.
 
     Raises:
         InputError: every text that names none, in one report.
     """
     found: Heads = {}
     faults = []
-    for text in texts:
-        match = FORM.fullmatch(text.strip())
+    for text in (part.strip() for whole in texts for part in NEXT.split(whole)):
+        match = FORM.fullmatch(text)
         if match is None:
             faults.append(f"{option} '{text}': this names no heads; write ADDRESS:HEAD,HEAD")
             continue

@@ -4,7 +4,7 @@ What is explained is y: the sum of log p(label) over the labels, where the text 
 else the sum of the largest log p at each place. Kernels run as ever; nothing is drawn or dropped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -54,9 +54,9 @@ def weights_of(record: Record) -> Tensor:
     return take(record).weights[0].double()
 
 
-def look(inspector: Inspector, row: Row, *, place: str) -> Look:
-    """Read a row. Errors: InputError or DataError where it cannot be read."""
-    model, batch = inspector.model, inspector.batch(row, place)
+def look(inspector: Inspector, row: Row, *, place: str, written: Sequence[int] | None = None) -> Look:
+    """Read a row, with the ids that a search wrote of it. Errors: InputError or DataError where it cannot be read."""
+    model, batch = inspector.model, inspector.batch(row, place, written)
     records: dict[str, list[Record]] = {}
     gates: dict[str, list[Tensor | None]] = {}
 

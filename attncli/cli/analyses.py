@@ -109,8 +109,8 @@ def explanations(
     from attncli.cli.terminal import log
 
     found, refused = [], dict[str, dict[str, str]]()
-    for number, (place, row) in enumerate(forced_rows(rows, samples) if methods else ()):
-        looked = look(inspector, row, place=place)
+    for number, ((place, row), sample) in enumerate(zip(rows, samples, strict=True) if methods else ()):
+        looked = look(inspector, row, place=place, written=sample.written)
         for method in methods:
             made = explain(looked, method)
             found += [(number, one) for one in made.maps]
@@ -155,19 +155,11 @@ def show_explanations(found: "Sequence[tuple[int, Explanation]]") -> None:
         console.print(heat_map(shown, 0, width=console.width, colour=colour))
 
 
-def forced_rows(rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]") -> "list[tuple[str, Row]]":
-    """The rows with what the model wrote as the target, where none was given."""
-    return [
-        (place, {**row, "target": texts["prediction"]} if "source" in row and "target" not in row else row)
-        for (place, row), texts in zip(rows, (sample.texts for sample in samples), strict=True)
-    ]
-
-
 def comparison(
-    inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", other: str, device: str
+    inspector: "Inspector", rows: "Sequence[tuple[str, Row]]", samples: "Sequence[Sample]", other: str, device: str
 ) -> "tuple[Comparison, list[Sample]]":
-    """`--compare RUN2[@CHECKPOINT][,float64|bfloat16|reference]`: both models read the same texts at once.
-    With it come the maps of the second."""
+    """`--compare RUN2[@CHECKPOINT][,float64|bfloat16|reference]`: both models read the same texts at once, with what
+    the first wrote where no target was given. With it come the maps of the second."""
     from dataclasses import replace
 
     from attncli.analysis.comparing import compare
@@ -180,7 +172,12 @@ def comparison(
         rule = f"--compare {other}: that run reads {' and '.join(reads)}, and RUN reads {' and '.join(given)}"
         raise InputError(rule, help="name a run of the same task")
     first = replace(inspector, plan=Plan())
-    sides = [[one.forced(row, place=place) for place, row in rows] for one in (first, second)]
+    sides: list[list[Sample]] = [[], []]
+    for (place, row), sample in zip(rows, samples, strict=True):
+        text = row if sample.written is None else {**row, "target": sample.texts["prediction"]}
+        sides[0].append(first.forced(text, place=place, written=sample.written))
+        written = second.as_written(text, sample.written, first.codec, place=place)
+        sides[1].append(second.forced(text, place=place, written=written))
     return compare(*sides), sides[1]
 
 

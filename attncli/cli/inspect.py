@@ -121,7 +121,7 @@ def inspect(
     taken, best = [sample for samples in each for sample in samples], [samples[0] for samples in each]
     maps = Maps(tuple(taken), about)
     found = roles(maps) if with_roles else None
-    compared = analyses.comparison(inspector, analyses.forced_rows(rows, best), compare, device) if compare else None
+    compared = analyses.comparison(inspector, rows, best, compare, device) if compare else None
     explained, refused = analyses.explanations(inspector, rows, best, methods)
     verdicts = judge(maps, claimed)
     more: dict[str, Any] = {} if rated is None else {"importance": rated}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Write a smaller run without some heads, which gives what the masked model gives.")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--heads", "heads", multiple=True, required=True, metavar="ADDRESS:LIST",
-              help="Heads to leave out: decoder.0.attention:1,3; may be repeated.")  # fmt: skip
+              help="Heads to leave out: decoder.0.attention:1,3; several with commas, or repeated.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="RUN2", help="The new run folder.")
 @click.option("--force", is_flag=True, help="Replace the run that is there.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="FILE",

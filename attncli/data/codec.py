@@ -131,6 +131,13 @@ class Codec:
         facts = repr((self.run.task.kind, self.copies, self.labels, self.limits, rules, names, *parts))
         return hashlib.sha256(facts.encode()).hexdigest()
 
+    def same_ids(self, other: "Codec") -> bool:
+        """Whether another codec makes the same ids of a text."""
+        mine, others = (
+            {field: each.tokenizer.to_str() for field, each in one.vocabularies.items()} for one in (self, other)
+        )
+        return mine == others and self.copies == other.copies
+
     def encode(self, row: Row, *, place: str = "") -> Example:
         """The ids of the fields that the row has. Raises DataError, which names `place`."""
         found = self.encode_many([row])[0]

@@ -93,8 +93,12 @@ def choice_of(heads: str | None, queries: str | None) -> Choice | None:
 
 def _heads(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
-    if not all(re.fullmatch(r"\d{1,6}", word) for word in words):
-        raise InputError(f"--heads {text}: these are no numbers of heads", help="write them with commas: 0,3")
+    if wrong := [word for word in words if not re.fullmatch(r"\d{1,6}", word)]:
+        named = ", ".join(f"'{word}'" for word in wrong)
+        raise InputError(
+            f"--heads {text}: {named}: no number of a head",
+            help="write numbers with commas between them, 0,3; --only ADDRESS beside it names one attention",
+        )
     return tuple(sorted({int(word) for word in words}))
 
 

@@ -157,6 +157,8 @@ class Sample:
     replay_error: float | None = None
     """Largest difference between the stitched weights of a generation and those of a teacher-forced replay."""
     replay_tolerance: float = 1e-4
+    written: tuple[int, ...] | None = None
+    """Ids that a search wrote, EOS among them where the text ended; None where the text was read at once."""
 
     def faults(self) -> Iterator[str]:
         """Yield every failed check of this sample with its place."""

@@ -26,7 +26,7 @@ from attncli.nn.model import Model
 from attncli.nn.records import Tap
 from attncli.spec.run import Run
 from attncli.spec.tasks import Classification, Denoising, LanguageModel, SentencePair, Seq2seq, Tagging
-from attncli.streams import IGNORE, Batch
+from attncli.streams import IGNORE, Batch, stream
 
 ROWS = 256
 """Places whose probabilities are made at a time: all of a long text would take more than its logits."""
@@ -61,16 +61,16 @@ class Inspector:
                 f"--only {self.only}: no attention has such an address", help=f"there are {', '.join(addresses)}"
             )
 
-    def forced(self, row: Row, *, place: str) -> Sample:
+    def forced(self, row: Row, *, place: str, written: Sequence[int] | None = None) -> Sample:
         """The maps of a row that is read at once. Errors: InputError or DataError where it cannot be read."""
-        batch = self.batch(row, place)
-        written = _written(self.run)
+        batch = self.batch(row, place, written)
+        field = self.written
         logits, (maps,) = capture_forced(
-            self.model, batch, self.pieces(row), only=self.only, labels=written if "labels" in batch else None,
+            self.model, batch, self.pieces(row), only=self.only, labels=field if "labels" in batch else None,
             plan=self.plan,
         )  # fmt: skip
         texts = {**row, **self._answer(row, logits)}
-        probability = _log_probability(logits, batch) if written is not None else None
+        probability = _log_probability(logits, batch) if field is not None else None
         self.plan.sample += 1
         return Sample(texts, maps, "forced", log_probability=probability)
 
@@ -97,18 +97,36 @@ class Inspector:
                 name + which,
                 log_probability=hypothesis.text.hypothesis.log_probability,
                 replay_error=replay_error(self.model, batch, 0, hypothesis, block=self.plan.budget.block),
+                written=tuple(hypothesis.text.written),
             ))  # fmt: skip
         return samples
+
+    def as_written(self, row: Row, written: Sequence[int] | None, by: Codec, *, place: str) -> Sequence[int] | None:
+        """What another codec's model wrote, whose text is in the row: its ids, or where they are others here, the ids
+        of its text."""
+        field = self.written
+        if written is None or field is None or self.codec.same_ids(by):
+            return written
+        ends = [self.codec.vocabularies[field].eos] if written[-1] == by.vocabularies[field].eos else []
+        return [*self.codec.encode(row, place=place).fields[field], *ends]
 
     def pieces(self, row: Row) -> Pieces:
         """What ids stand for in this row, words that were copied from its source among them."""
         return lambda field, ids: self.codec.pieces(field, ids, row.get("source"))
 
-    def batch(self, row: Row, place: str) -> Batch:
-        """A row alone, on the model's device. Errors: InputError or DataError where it cannot be read."""
+    def batch(self, row: Row, place: str, written: Sequence[int] | None = None) -> Batch:
+        """A row alone, on the model's device. Errors: InputError or DataError where it cannot be read.
+
+        `written` is what a search wrote of the row, as its ids: read again, its text may be other tokens, and a text
+        that was cut at the limit has no EOS.
+        """
+        if written is not None:
+            row = {field: text for field, text in row.items() if field != self.written}
         example = self.codec.encode(row, place=place)
-        for name, ids in example.fields.items():
-            count = len(ids) + ADDED[self.run.task.kind][name]
+        counts = {name: len(ids) + ADDED[self.run.task.kind][name] for name, ids in example.fields.items()}
+        if written is not None and self.written is not None:
+            counts[self.written] = len(written)
+        for name, count in counts.items():
             if count > self.codec.limits[name]:
                 raise InputError(
                     f"{place}: '{name}' has {count} tokens, and the model has {self.codec.limits[name]} positions",
@@ -117,7 +135,16 @@ class Inspector:
             if not count:
                 raise InputError(f"{place}: '{name}' is empty, so there is nothing to look at", help="write a text")
         device = next(self.model.parameters()).device
-        return {field: stream.to(device) for field, stream in self.codec.collate([example]).items()}
+        batch = {field: each.to(device) for field, each in self.codec.collate([example]).items()}
+        return batch if written is None else batch | self._read_again(batch, written)
+
+    def _read_again(self, batch: Batch, written: Sequence[int]) -> Batch:
+        """The streams of what was written, as the search read and wrote it."""
+        assert self.written is not None
+        (source,) = batch.values()
+        read = stream([[self.codec.vocabularies[self.written].bos, *written[:-1]]], pad=0).with_rows(source.of_rows())
+        labels = stream([written], pad=IGNORE)
+        return {name: each.to(source.values.device) for name, each in ((self.written, read), ("labels", labels))}
 
     def _answer(self, row: Row, logits: Tensor) -> dict[str, str]:
         match self.run.task:

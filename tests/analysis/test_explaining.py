@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,11 @@ train: {duration: 1, batch: {kind: sequences, size: 2}}
 ROW = {"source": "abca", "target": "你好"}
 
 
-def run_in(folder: Path, gate: str = "") -> Path:
+def run_in(folder: Path, gate: str = "", more: Sequence[str] = ()) -> Path:
     (folder / "pairs.tsv").write_text("source\ttarget\nabc\t你好\ncab\t好你\n", "utf-8")
     (folder / "tiny.yaml").write_text(SPEC.replace(", GATE", f", {gate}" if gate else ""))
     words = ["train", str(folder / "tiny.yaml"), "--run", str(folder / "run"), "--device", "cpu", "-q"]
-    done = CliRunner().invoke(commands, words)
+    done = CliRunner().invoke(commands, [*words, *more])
     assert done.exit_code == 0, done.output
     return folder / "run"
 
@@ -232,3 +233,22 @@ def test_importance_other_maps_and_claims_are_on_the_page_and_in_json(plain: Pat
     assert page["claims"][0]["holds"] is True
     assert page["further"]["flow"]["encoder.0.attention"] == "flow is given for the last layer of a stack"
     assert {"norm", "flow"} == {name for one in page["samples"][0]["attentions"] for name in one.get("further", {})}
+
+
+@pytest.mark.parametrize("length", [16, 3])
+def test_what_was_written_is_read_again_token_by_token_also_where_the_limit_cut_it(length: int, tmp_path: Path) -> None:
+    """The model has 16 places, and a text that fills them has no EOS; one that is cut sooner has none either."""
+    decoding = f"-o evaluate.decoding={{kind: beam, size: 1, min_length: {length}, max_length: {length}}}"
+    run = run_in(tmp_path, more=decoding.split(" ", 1))
+    words = ["inspect", str(run), "--device", "cpu", "--text", "abc", "--json", "--explain-by", "gradient"]
+    done = CliRunner().invoke(commands, [*words, "--compare", f"{run},reference"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    (sample,) = found["samples"]
+    wrote = next(one for one in sample["attentions"] if one["address"] == "decoder.0.cross_attention")
+    assert len(wrote["writes"]) == length
+    assert "[EOS]" not in wrote["writes"]
+    explained = next(one for one in found["explanations"] if one["address"] == "decoder.0.cross_attention")
+    assert (explained["queries"], explained["rows"]) == (wrote["queries"], wrote["writes"])
+    for forced in found["comparison"]["log_probabilities"][0]:
+        assert forced == pytest.approx(sample["log_probability"], abs=1e-4)

@@ -170,6 +170,15 @@ def test_what_no_smaller_model_can_do_is_refused_with_the_reason(reason: str) ->
     assert f"encoder.0.attention: {reason}" in str(error.value)
 
 
+def test_heads_of_several_attentions_are_named_with_commas_or_one_by_one() -> None:
+    there = {"encoder.0.attention": 4, "decoder.cross_attention": 2}
+    wanted = {"encoder.0.attention": (0, 3), "decoder.cross_attention": (1,)}
+    assert read_heads(["encoder.0.attention:3,0,decoder.cross_attention:1"], there) == wanted
+    assert read_heads(["encoder.0.attention:3, decoder.cross_attention:1", "encoder.0.attention:0"], there) == wanted
+    with pytest.raises(InputError, match=r"--heads 'encoder\.0\.attention:': this names no heads"):
+        read_heads(["encoder.0.attention:,decoder.cross_attention:1"], there)
+
+
 def test_every_fault_of_what_is_named_is_in_one_report() -> None:
     with pytest.raises(InputError) as error:
         read_heads(["encoder.0.atention:1", "encoder.0.attention:4,5", "encoder.0"], {"encoder.0.attention": 4})

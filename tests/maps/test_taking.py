@@ -94,14 +94,15 @@ def test_a_senseless_size_is_refused_with_its_place_and_the_rule(text: str, rule
 
 
 @pytest.mark.parametrize(("heads", "queries", "said"), [
-    ("0,x", None, "--heads 0,x: these are no numbers of heads"),
-    ("", None, "--heads : these are no numbers of heads"),
+    ("0,x", None, "--heads 0,x: 'x': no number of a head\nhelp: write numbers with commas between them, 0,3"),
+    ("", None, "--heads : '': no number of a head"),
+    ("a.0:1,b:2", None, "--heads a.0:1,b:2: 'a.0:1', 'b:2': no number of a head\n"),
     (None, "5", "--queries 5: this is no range"),
     (None, "5:5", "--queries 5:5: this range is empty"),
     (None, ":0", "--queries :0: this range is empty"),
 ])  # fmt: skip
 def test_a_senseless_choice_is_refused(heads: str | None, queries: str | None, said: str) -> None:
-    with pytest.raises(InputError, match=r"no numbers|no range|empty") as caught:
+    with pytest.raises(InputError, match=r"no number|no range|empty") as caught:
         choice_of(heads, queries)
     assert str(caught.value).startswith(said)
 
