@@ -13,9 +13,11 @@ import torch
 from attncli.maps.capture import capture_forced
 from attncli.nn.kernels.plan import Wanted
 from attncli.nn.model import Model
+from attncli.streams import Batch, stream, with_made_up_numbers
 from tests import catalogue
 from tests.maps.test_capture import pieces
 from tests.nn import models, test_second
+from tests.nn.test_carried import carrying
 
 PARTS = ("score", "normalizer", "mask", "position", "heads", "kind", "step", "causal", "indexer", "span")
 """What a model of the catalogue is named after, where it is a part of an attention."""
@@ -54,9 +56,9 @@ def asked_of(model: Model, kernel: Wanted) -> set[str]:
             for attention in model.attentions().values()}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_a_kind_is_certified_by_each_kernel_that_serves_it(name: str) -> None:
-    model, batch, seen = models.build(TEXTS[name], dtype=torch.float32), models.batch(0, 1), set()
+def certify(model: Model, *batches: Batch) -> set[str]:
+    """Every map holds, by each kernel and number format; the kernels that ran."""
+    seen, ran = set(), set()
     for dtype in (torch.float32, torch.bfloat16):
         model = model.to(dtype)
         for kernel in KERNELS:
@@ -64,9 +66,68 @@ def test_a_kind_is_certified_by_each_kernel_that_serves_it(name: str) -> None:
             if (dtype, gets) in seen:
                 continue
             seen.add((dtype, gets))
-            _, rows = capture_forced(model, batch, pieces)
-            for one in (one for row in rows for one in row):
-                assert list(one.certificate.faults()) == [], (one.address, one.kernel, dtype)
+            for batch in batches:
+                _, rows = capture_forced(model, batch, pieces)
+                for one in (one for row in rows for one in row):
+                    assert list(one.certificate.faults()) == [], (one.address, one.kernel, dtype)
+                    ran.add(one.kernel)
+    return ran
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_kind_is_certified_by_each_kernel_that_serves_it(name: str) -> None:
+    certify(models.build(TEXTS[name], dtype=torch.float32), models.batch(0, 1))
+
+
+ROWS = ([2, 5, 6, 7, 8, 9, 3], [2, 5, 4, 3], [2, 7, 8, 9, 10, 11, 12, 4, 3])
+
+
+def laid(*, carried: bool) -> list[Batch]:
+    """Texts with padding behind and before them, and two in one row; with what masks read of them."""
+    rows = [(stream(ROWS, pad=0, left=left), torch.arange(3).unsqueeze(1)) for left in (False, True)]
+    together = models.packed(((0, 1), (2,)), ROWS)
+    rows.append((together, together.documents.clamp(min=0)))
+    if carried:
+        rows = [(with_made_up_numbers(carrying(*each), ["segment"]), each[1]) for each in rows]
+    return [{"text": each} for each, _ in rows]
+
+
+def reader(mask: str, normalizer: str = "softmax", task: str = "tagging", more: str = "") -> str:
+    """One stack, an encoder where it does not write."""
+    stack = "decoder" if task == "language_model" else "encoder"
+    return models.tiny(
+        f"{{d_model: 12, max_length: 32, {stack}: {{layers: 1}}, "
+        f"attention: {{heads: 4, kv_heads: 2, d_head: 6, mask: '{mask}', normalizer: {normalizer}}}}}", task
+    ) + more  # fmt: skip
+
+
+NUMBERS = {"row": "integers", "column": "integers", "part": "integer"}
+
+MASKS = [mask for mask in catalogue.DATA_MASKS if "document" not in mask]
+"""Documents are held apart where several are in a row, and masks of them refused as changing nothing."""
+
+
+@pytest.mark.parametrize("mask", [*MASKS, "causal & window(before=2) & same(segment)"])
+def test_a_mask_that_reads_data_is_certified_by_each_kernel_that_serves_it(mask: str) -> None:
+    read = "" if "prefix" in mask else "row, column" if "neighbourhood" in mask else mask
+    fields = [f"{name}: {{kind: {kind}}}" for name, kind in NUMBERS.items() if name in read]
+    fields += ["prompt: {column: 0}"] if "prefix" in mask else []
+    data = f"data: {{train: x.tsv, fields: {{{', '.join(fields)}}}}}\n" if fields else ""
+    task = "language_model" if "prefix" in mask else "sentence_pair" if "segment" in mask else "tagging"
+    ran = certify(models.build(reader(mask, task=task, more=data), dtype=torch.float32), *laid(carried=True))
+    assert ran >= {"fused", "reference"}
+
+
+def test_slots_over_a_mask_that_reads_data_are_certified() -> None:
+    more = "data: {train: x.tsv, fields: {part: {kind: integer}}}\n"
+    text = reader("same(word) | k % 3 != part", normalizer="queries", more=more)
+    certify(models.build(text, dtype=torch.float32), *laid(carried=True))
+
+
+@pytest.mark.parametrize("pooling", [name for name in catalogue.POOLINGS if name.startswith("attention")])
+def test_pooling_is_certified_by_each_kernel_that_serves_it(pooling: str) -> None:
+    task = f"{{kind: classification, pooling: {catalogue.POOLINGS[pooling]}}}"
+    certify(models.build(reader("causal & window(before=2)", task=task), dtype=torch.float32), *laid(carried=False))
 
 
 @pytest.mark.parametrize(("kernel", "name"), [
