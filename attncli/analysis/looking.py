@@ -71,10 +71,10 @@ def look(inspector: Inspector, row: Row, *, place: str, written: Sequence[int] |
     finally:
         for hook in hooks:
             hook.remove()
-    ends, pieces, written = ends_of(model), inspector.pieces(row), inspector.written
+    ends, pieces, labels = ends_of(model), inspector.pieces(row), inspector.written if "labels" in batch else None
     axes = {
         address: _axes(
-            ends[address], batch, pieces, written if "labels" in batch else None,
+            ends[address], batch, pieces, labels,
             sum(record.output.shape[2] for record in parts),
         )
         for address, parts in records.items()

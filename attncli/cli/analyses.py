@@ -1,7 +1,7 @@
 """What `attncli inspect` finds by running a model more than once, and how it says so."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -228,13 +228,14 @@ def show_comparison(found: "Comparison") -> None:
 
 def overview(
     inspector: "Inspector", data: Path | None, split: str | None, limit: int | None, alignments: Path | None, *,
-    as_json: bool,
-) -> None:  # fmt: skip
-    """`--summary`: statistics of every head over rows, and the rate of alignment errors where people have aligned."""
+    quiet: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """`--summary`: statistics of every head over rows, and the rate of alignment errors where people have aligned; told
+    unless `quiet`."""
     from attncli.analysis.alignment import Aligning
     from attncli.analysis.overview import overview as measure
     from attncli.analysis.samples import source_of
-    from attncli.cli.terminal import print_json, progress, results
+    from attncli.cli.terminal import progress, results
     from attncli.maps.summary import STATISTICS
 
     source = source_of(inspector.run, data, split)
@@ -243,11 +244,11 @@ def overview(
     with progress("texts") as done:
         found = measure(inspector, source, limit, also=also, progress=done)
     rates = aligning.best()
-    if as_json:
-        columns = ("address", "head", "row", "alignment_error_rate")
-        aligned = {"alignments": [dict(zip(columns, rate, strict=True)) for rate in rates]} if alignments else {}
-        print_json({"rows": source.name, "heads": [one.json() for one in found], **aligned})
-        return
+    columns = ("address", "head", "row", "alignment_error_rate")
+    aligned = {"alignments": [dict(zip(columns, rate, strict=True)) for rate in rates]} if alignments else {}
+    told = {"rows": source.name, "heads": [one.json() for one in found], **aligned}
+    if quiet:
+        return told
     console, table = results(), table_of("head", *STATISTICS)
     for one in found:
         cells = [f"{mean:.3f}" + _half(high - mean, ".3f") for mean, _, high in one.statistics.values()]
@@ -257,6 +258,7 @@ def overview(
     for address, head, row, rate in rates:
         name = "mean of heads" if head is None else f"head {head}"
         console.print(f"alignment error rate {rate:.3f}  {address} {name} (rows of tokens {row})")
+    return told
 
 
 def _aligner(inspector: "Inspector", aligning: "Aligning", path: Path, rows: str) -> "Callable[[Sample], None]":
@@ -281,10 +283,11 @@ def _aligner(inspector: "Inspector", aligning: "Aligning", path: Path, rows: str
 
 
 def further_of(
-    run: Path, *, rated: dict[str, Any] | None, explained: "Sequence[tuple[int, Explanation]]",
+    run: Path, measured: "Mapping[str, Any]", *, explained: "Sequence[tuple[int, Explanation]]",
     refused: dict[str, dict[str, str]], verdicts: "Sequence[Verdict]", each: "Sequence[Sequence[Sample]]",
 ) -> "Further":  # fmt: skip
-    """What the page shows beside the maps of `each` text; the film of a run that was watched too."""
+    """What the page shows beside the maps of `each` text: what was `measured` on rows, by its name, and the rest; the
+    film of a run that was watched too."""
     from itertools import accumulate
 
     from attncli.maps.page.further import Further
@@ -292,7 +295,8 @@ def further_of(
 
     first = [0, *accumulate(map(len, each))]
     placed = tuple((first[number], one) for number, one in explained)
-    return Further(read_lines(run / HEADS), rated, placed, refused, tuple(verdicts))
+    rows = measured.get("importance"), measured.get("summary")
+    return Further(read_lines(run / HEADS), *rows, placed, refused, tuple(verdicts))
 
 
 def refuse_mixed(
@@ -304,11 +308,8 @@ def refuse_mixed(
         raise click.UsageError("--data and --split name different rows: give one of them")
     if importance and summary:
         raise click.UsageError("--importance and --summary are two questions: ask one at a time")
-    if summary and texts:
-        raise click.UsageError("--summary is measured on rows: give --data FILE or --split, not --text")
     if out and not texts and (importance or summary):
-        kept = "--json prints what is measured" if summary else "add --text, and the page shows what is measured too"
-        raise click.UsageError(f"--out writes maps of texts, and none is given: {kept}")
+        raise click.UsageError("--out writes maps of texts: add --text, and the page shows what is measured too")
     if not (importance or summary) and any(one is not None for one in (data, split, limit)):
         raise click.UsageError("--data, --split and --limit are rows for --importance or --summary: add one of them")
     if alignments and not summary:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--importance", "with_importance", is_flag=True,
               help="Mask each head over rows of data: what is lost; with --text on the page too.")  # fmt: skip
 @click.option("--summary", "with_summary", is_flag=True,
-              help="Statistics of every head over rows of data, with their intervals.")  # fmt: skip
+              help="Statistics of every head over rows of data; with --text on the page too.")  # fmt: skip
 @click.option("--alignments", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="Links of words, 0-0 1-2 a row, against which --summary tells error rates.")  # fmt: skip
 @click.option("--compare", "compare", metavar="RUN2[@STEP][,WAY]",
@@ -105,15 +105,17 @@ def inspect(
         refuse_unwritable("--out", out)
     plan = _plan(budget, heads, queries, rows_path)
     inspector, about = _load(run, checkpoint, device, threads, only, plan)
-    rated = analyses.importance(inspector, data, split, limit, quiet=as_json) if with_importance else None
-    if rated is not None and not (texts or file):
-        if as_json:
-            print_json(rated)
-        return
+    of_rows_alone = (with_importance or with_summary) and not (texts or file)
+    rows = [] if of_rows_alone else rows_of(inspector.run, texts, targets, file)
+    more: dict[str, Any] = {}
+    if with_importance:
+        more["importance"] = analyses.importance(inspector, data, split, limit, quiet=as_json)
     if with_summary:
-        analyses.overview(inspector, data, split, limit, alignments, as_json=as_json)
+        more["summary"] = analyses.overview(inspector, data, split, limit, alignments, quiet=as_json)
+    if of_rows_alone:
+        if as_json:
+            print_json(next(iter(more.values())))
         return
-    rows = rows_of(inspector.run, texts, targets, file)
     how = decoding_of(inspector.run, decoding=decoding, n_best=n_best, generate=generate, targets=bool(targets))
     if branches and (how is None or how.kind != "beam"):
         raise InputError("--branches: no beam search writes here", help="add --decoding beam, and no --target")
@@ -124,8 +126,7 @@ def inspect(
     compared = analyses.comparison(inspector, rows, best, compare, device) if compare else None
     explained, refused = analyses.explanations(inspector, rows, best, methods)
     verdicts = judge(maps, claimed)
-    more: dict[str, Any] = {} if rated is None else {"importance": rated}
-    further = analyses.further_of(run, rated=rated, explained=explained, refused=refused, verdicts=verdicts, each=each)
+    further = analyses.further_of(run, more, explained=explained, refused=refused, verdicts=verdicts, each=each)
     shown: dict[str, Any] = {"budget": page, "found": found, "further": further}
     if compared is not None:
         more["comparison"] = {"with": compare, **compared[0].json()}

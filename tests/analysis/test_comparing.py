@@ -15,6 +15,7 @@ from attncli.cli import commands
 from attncli.errors import DataError, InputError
 from attncli.maps.record import Sample
 from tests.maps.made import attention
+from tests.maps.test_page import data_of
 
 SPEC = """
 name: tiny
@@ -140,6 +141,18 @@ def test_statistics_over_rows_are_means_of_those_of_each_text(run: Path) -> None
     assert low == pytest.approx(2 * mean - high)
     assert head["samples"] == 2
     assert "means over 1 texts of valid" in attncli(*base[:-1], "--summary", "--limit", "1").stdout
+
+
+def test_statistics_over_rows_and_their_alignments_are_on_the_page_of_a_text(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "gold").write_text("0-0 1-1\n1-1 2-0\n")
+    base = ("inspect", str(run), "--device", "cpu", "--json", "--summary", "--alignments", str(tmp_path / "gold"))
+    alone = json.loads(attncli(*base).stdout)
+    done = attncli(*base, "--text", "a b c", "--out", str(tmp_path / "maps"))
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["summary"] == alone
+    assert data_of((tmp_path / "maps" / "attention.html").read_text("utf-8"))["overview"] == alone
+    wrong = attncli(*base, "--out", str(tmp_path / "maps"))
+    assert (wrong.exit_code, "add --text, and the page shows what is measured too" in wrong.stderr) == (2, True)
 
 
 def test_alignment_error_rate_as_och_and_ney_have_it(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_importance_is_measured_on_rows(plain: Path) -> None:
     assert found["faithfulness_of_keys"]["field"] == "source"
     wrong = CliRunner().invoke(commands, [*words, "--out", "maps"])
     assert wrong.exit_code == 2
-    assert "--out writes maps of texts, and none is given: add --text" in wrong.stderr
+    assert "--out writes maps of texts: add --text, and the page shows" in wrong.stderr
 
 
 def test_importance_other_maps_and_claims_are_on_the_page_and_in_json(plain: Path, tmp_path: Path) -> None:

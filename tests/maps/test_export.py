@@ -52,9 +52,10 @@ def test_after_a_full_disk_the_same_command_can_be_run_again(tmp_path: Path, mon
             raise OSError(errno.ENOSPC, "No space left on device")
         return write(path, content)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        export(maps(), tmp_path, ["json", "csv"])
+        with pytest.raises(OSError, match="No space left"):
+            export(maps(), tmp_path, ["json", "csv"])
     assert list(tmp_path.iterdir()) == []
     export(maps(), tmp_path, ["json", "csv"])
 

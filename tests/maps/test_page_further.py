@@ -1,4 +1,4 @@
-"""What a page shows beside maps: training, importance, other maps, claims; and that other pages have none of it."""
+"""What a page shows beside maps: training, importance, means over rows, other maps, claims; and that others have none."""
 
 import base64
 import json
@@ -15,6 +15,7 @@ from attncli.maps.claims import judge, read_claims
 from attncli.maps.page import assemble, encoding
 from attncli.maps.page.further import FILMED, LOOKS, Further, film
 from attncli.maps.record import Maps, Sample
+from attncli.maps.summary import STATISTICS
 from tests.maps.browser import AXE, CHROMIUM, WITHOUT, Page, browser
 from tests.maps.made import attention
 from tests.maps.test_page import HOSTILE, data_of
@@ -60,6 +61,18 @@ def rated() -> dict[str, Any]:
             "faithfulness_of_keys": {"field": "source", **faithful}}  # fmt: skip
 
 
+def counted() -> dict[str, Any]:
+    """What --summary tells, attncli/analysis/overview.py; of the last head one text alone."""
+    heads = [
+        {"address": address, "head": head, "samples": 8,
+         "statistics": dict.fromkeys(STATISTICS, (mean, mean - half, mean + half))}
+        for address, head, mean, half in ((ADDRESS, 0, 0.5, 0.1), (ADDRESS, 1, 0.25, 0.02), (CROSS, 0, 0.75, 0.05),
+                                          (CROSS, 1, 0.125, float("nan")))
+    ]  # fmt: skip
+    rates = [{"address": CROSS, "head": None, "row": "written", "alignment_error_rate": 0.25}]
+    return {"rows": "valid", "heads": heads, "alignments": rates}
+
+
 def everything() -> tuple[Maps, Further]:
     whole = Maps((sample(),), {"run": "dates"})
     own, cross = whole.samples[0].attentions
@@ -71,14 +84,14 @@ def everything() -> tuple[Maps, Further]:
     looks = [line(10 * i, 0.9 - 0.02 * i, (f"{CROSS}:1 {SIGN}",) if 20 <= i < 30 else ()) for i in range(1, 41)]
     refused = {"gradient": {ADDRESS: "its <b>position</b> adds values"}, "rollout": {}}
     claims = judge(whole, read_claims("no_leak; entropy(encoder.0.attention) < 0.1"))
-    return whole, Further(looks, rated(), maps, refused, claims)
+    return whole, Further(looks, rated(), counted(), maps, refused, claims)
 
 
 def test_a_page_without_them_carries_no_byte_of_them() -> None:
     whole, further = everything()
     plain, other = assemble(whole), assemble(whole, further=Further())
     assert plain == other
-    for word in ("film", "importance", "rollout", "Assertions"):
+    for word in ("film", "importance", "Over rows", "rollout", "Assertions"):
         assert word not in plain.replace("further", "")
         assert word in assemble(whole, further=further)
 
@@ -174,6 +187,27 @@ def test_heads_are_ranked_by_what_is_lost_without_them(page: Page, tmp_path: Pat
 
 
 @needs_browser
+def test_statistics_over_rows_stand_beside_those_of_this_text(page: Page, tmp_path: Path) -> None:
+    show(page, tmp_path, "#view=rows&attention=0&head=1")
+    here = everything()[0].samples[0].attentions[0].summary.statistics["entropy"][1]
+    assert text_of(page, "#selected").startswith(
+        f"{ADDRESS} · head 1 over 8 texts of valid: entropy 0.250 ± 0.020, here {here:.2f} · information 0.250"
+    )
+    names = "[...document.querySelectorAll('#panel tbody tr')].map((row) => row.firstChild.textContent)"
+    assert page.value(names) == [f"{ADDRESS} · 0", f"{ADDRESS} · 1", f"{CROSS} · 0", f"{CROSS} · 1"]
+    page.value("document.querySelector(\"#panel th[data-name='peak'] button\").click()")
+    assert page.value(names) == [f"{CROSS} · 0", f"{ADDRESS} · 0", f"{ADDRESS} · 1", f"{CROSS} · 1"]
+    assert page.value("document.querySelector(\"#panel th[data-name='peak']\").ariaSort") == "descending"
+    page.value("document.querySelector('#panel tbody tr:last-child button').click()")
+    assert text_of(page, "#detail-title") == f"{CROSS} · head 1"
+    assert text_of(page, "#selected").startswith(f"{CROSS} · head 1 over 8 texts of valid: entropy 0.125, here ")
+    assert page.value(names)[0] == f"{CROSS} · 0", "the order stays"
+    assert page.value("document.querySelectorAll('#panel tr.chosen').length") == 1
+    assert f"{CROSS} · mean of heads" in text_of(page, "#panel")
+    assert page.complaints() == []
+
+
+@needs_browser
 def test_another_map_is_chosen_beside_the_weights(page: Page, tmp_path: Path) -> None:
     show(page, tmp_path, "#attention=1&head=0&query=0&key=1")
     choose = "{ const pick = document.getElementById('method'); pick.value = '%s'; " \
@@ -226,7 +260,8 @@ def test_hostile_tokens_run_nothing_in_them(page: Page, tmp_path: Path) -> None:
     values = one.whole().astype(np.float64)
     further = replace(everything()[1], explained=((0, Made("norm", ADDRESS, HOSTILE, HOSTILE, values)),))
     made = (Maps((Sample({"text": HOSTILE[0]}, (one,), "forced"),), {"run": HOSTILE[3]}), further)
-    for fragment in ("#method=norm", "#method=norm&view=text", "#view=film", "#view=importance", "#method=__proto__"):
+    for fragment in ("#method=norm", "#method=norm&view=text", "#view=film", "#view=importance", "#view=rows",
+                     "#method=__proto__"):  # fmt: skip
         show(page, tmp_path, fragment, made)
         assert page.value("document.querySelectorAll('script').length") == 2
         assert page.value("document.querySelectorAll('img').length") == 0
@@ -234,7 +269,7 @@ def test_hostile_tokens_run_nothing_in_them(page: Page, tmp_path: Path) -> None:
 
 @needs_browser
 def test_an_audit_finds_nothing_and_a_phone_needs_no_sideways_scrolling(page: Page, tmp_path: Path) -> None:
-    for fragment in ("#view=film", "#view=importance", "#method=gradient&attention=1"):
+    for fragment in ("#view=film", "#view=importance", "#view=rows", "#method=gradient&attention=1"):
         for theme in ("light", "dark"):
             show(page, tmp_path, fragment)
             page.value(f"document.documentElement.dataset.theme = '{theme}'; dispatchEvent(new Event('resize'))")

@@ -1,10 +1,11 @@
-"""What a page shows beside maps, where it is known: heads over training, their importance, other maps, assertions.
+"""What a page shows beside maps, where it is known: heads over training and over rows, importance, other maps, claims.
 
 Each has a script of its own, which only a page that has the data carries.
 
     film          heads.jsonl of the run (`train.watch`): a byte a head, statistic and look, at most LOOKS of them, the
                   first and the last always, and every alert with the looks between which it stood
     importance    what `--importance` measured, as its JSON
+    overview      what `--summary` measured, likewise
     explained     maps of `--explain-by`: half floats of the largest value, as long as they fit into half of the room
     claims        what `--assert` claimed, and what was found
 """
@@ -51,6 +52,7 @@ class Further:
 
     film: Sequence[Mapping[str, Any]] = ()
     importance: Mapping[str, Any] | None = None
+    overview: Mapping[str, Any] | None = None
     explained: Sequence[tuple[int, Explained]] = ()
     """Each with the number of its sample."""
     refused: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -60,8 +62,8 @@ class Further:
     def scripts(self) -> list[str]:
         """The scripts that show it."""
         there = {
-            "film.js": self.film, "importance.js": self.importance, "explained.js": self.refused or self.explained,
-            "claims.js": self.claims,
+            "film.js": self.film, "importance.js": self.importance, "overview.js": self.overview,
+            "explained.js": self.refused or self.explained, "claims.js": self.claims,
         }  # fmt: skip
         return [name for name, known in there.items() if known]
 
@@ -70,8 +72,9 @@ class Further:
         found: dict[str, Any] = {}
         if self.film:
             found["film"] = film(self.film)
-        if self.importance is not None:
-            found["importance"] = json.loads(json.dumps(self.importance), parse_constant=str)
+        for name, measured in (("importance", self.importance), ("overview", self.overview)):
+            if measured is not None:
+                found[name] = json.loads(json.dumps(measured), parse_constant=str)
         if self.claims:
             found["claims"] = [
                 {"text": visible(one.claim.text), "holds": one.holds, "found": visible(one.found)}
