@@ -223,7 +223,8 @@ def test_the_page_carries_its_certificate() -> None:
 def test_every_script_is_part_of_the_package_and_of_the_page() -> None:
     from importlib.resources import files
 
-    all_of_it = Further([{}], {"heads": []}, [], {"norm": {}}, [Verdict(Claim("no_leak", "no_leak"), True, "")])
+    claims = [Verdict(Claim("no_leak", "no_leak"), True, "")]
+    all_of_it = Further([{}], {"heads": []}, {"heads": []}, [], {"norm": {}}, claims)
     scripts = (*page.SCRIPTS, *all_of_it.scripts(), "page.js")
     assert sorted(scripts) == sorted(entry.name for entry in files(page).iterdir() if entry.name.endswith(".js"))
 
