@@ -1,4 +1,4 @@
-"""What a page shows beside maps: training, importance, means over rows, other maps, claims; and that others have none."""
+"""What a page shows beside maps: training, importance, means over rows, other maps, claims; others have none of it."""
 
 import base64
 import json
