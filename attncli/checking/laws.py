@@ -208,15 +208,19 @@ def cancels(model: Model, name: str) -> bool:
 
 
 def _length_of_queries(model: Model, name: str) -> bool:
-    """Whether a parameter is the length that a norm gives the queries of a cosine, whose keys are of another stack."""
+    """Whether a parameter is the length that a norm gives queries whose keys are of another stack, where it leaves: of
+    a cosine, or as a factor of every score with their sum.
+    """
     place, _, own = name.rpartition(".norm.")
     branch = model.get_submodule(place) if own == "weight" and "cross_attention" in place else None
     if not (isinstance(branch, Branch) and isinstance(branch.norm, ScaleNorm) and branch.place == "pre"):
         return False
     body = branch.body
-    if not (isinstance(body, Attention) and isinstance(body.score, Cosine) and isinstance(body.query, nn.Linear)):
+    if not (isinstance(body, Attention) and isinstance(body.query, nn.Linear)):
         return False
-    return body.query.bias is None
+    summed = isinstance(body.normalizer, Sum) and body.normalizer.activation != "softplus"
+    leaves = isinstance(body.score, Cosine) or (summed and isinstance(body.score, Product))
+    return leaves and body.query.bias is None
 
 
 def _normed_again(model: Model, parameter: Tensor) -> bool:

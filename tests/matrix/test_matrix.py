@@ -29,6 +29,7 @@ FOUND = (
     ("attention.v_norm=scale_norm", "attention.context_norm=scale_norm"),
     ("attention.output=attention_on_attention", "attention=differential"),
     ("attention.score=synthesizer", "attention.normalizer=queries"),
+    ("attention.normalizer=sum", "stack.norm=scale_norm"),
 )
 """Pairs that the whole matrix found wrong, in the model or in its oracle."""
 
