@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from attncli.nn.model import Model, build_model, token_fields
-from attncli.nn.norms import ScaleNorm
+from attncli.nn.norms import DynamicTanh, ScaleNorm
 from attncli.spec.run import Run
 from attncli.spec.seeds import mix
 from attncli.spec.sizes import Sizes, sizes_of
@@ -20,6 +20,8 @@ LENGTHS = (6, 9, 3, 4)
 """Tokens of the rows; each field begins at another one."""
 LENGTH = 3.0
 """What is added to the length that a scale_norm gives: states much shorter than a bias would all be that bias."""
+SLOPE = 1.0
+"""What is added to the alpha of a dyt: small ones in a row would leave little of any state, and of any gradient."""
 SPREAD = 0.3
 """Standard deviation of the drawn weights."""
 
@@ -104,6 +106,8 @@ def shake(module: nn.Module, *, seed: int = 0, spread: float = SPREAD) -> None:
         for each in module.modules():
             if isinstance(each, ScaleNorm):
                 each.weight.add_(LENGTH)
+            elif isinstance(each, DynamicTanh):
+                each.alpha.add_(SLOPE)
 
 
 def _rows(run: Run, sizes: Sizes, seed: int) -> Rows:

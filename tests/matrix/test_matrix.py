@@ -30,6 +30,7 @@ FOUND = (
     ("attention.output=attention_on_attention", "attention=differential"),
     ("attention.score=synthesizer", "attention.normalizer=queries"),
     ("attention.normalizer=sum", "stack.norm=scale_norm"),
+    ("stack.norm=dyt", "feedforward.norm_place=post"),
 )
 """Pairs that the whole matrix found wrong, in the model or in its oracle."""
 
