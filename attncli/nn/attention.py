@@ -120,6 +120,7 @@ class Attention(Served):
             product=isinstance(score, Product), softmax=isinstance(weighing.normalizer, Softmax),
             bias=bias_trait(position), dropout=dropout, heads=heads, kv_heads=kv_heads, d_head=d_key,
             d_value=d_key if shared else d_value, mask=mask.text, steps=steps, span=span_of(mask, heads),
+            far=mask.far(heads),
             unbanded=unbanded(
                 score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout, indexer=indexer
             ),

@@ -2,7 +2,9 @@
 
 A mask that repeats itself from block to block becomes one small tile; what differs from row to row (padding, documents,
 a mask whose period fits no block) is told for each block. Where a mask lets a query see only every step-th key, places
-are put into `step` classes first, in each of which the keys stand side by side. Shapes: see kernels/banded.py.
+are put into `step` classes first, in each of which the keys stand side by side. The first n keys of a text that are
+seen from any distance are far ones: under a tile all of them, and they are no near ones; else those that stand before
+the near ones of a block. Shapes: see kernels/banded.py.
 """
 
 from functools import lru_cache
@@ -12,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from attncli.nn.kernels.banded import Blocks, windows
+from attncli.nn.kernels.banded import Blocks, Far, windows
+from attncli.nn.kernels.plan import Span
 from attncli.nn.normalizers import Softmax
 from attncli.nn.positions import Relative, distances_of
 from attncli.nn.scores import Product, Score
@@ -35,10 +38,10 @@ class Band(NamedTuple):
     tiled: bool  # one tile says all that the mask says
 
 
-def span_of(mask: Mask, heads: int) -> int | None:
-    """Keys that a block of queries reads, with which the cost grows; None where the mask is not local."""
+def span_of(mask: Mask, heads: int) -> Span | None:
+    """What a block of queries reads, with which the cost grows; None where the mask is not local."""
     local = mask.local(heads)
-    return None if local is None else _blocks(local)[0].width
+    return None if local is None else Span(_blocks(local)[0].width + local.columns, local.columns, local.rows)
 
 
 def unbanded(
@@ -92,10 +95,13 @@ def band_of(mask: Mask, heads: int, *, counted: bool) -> Band:
     local = mask.local(heads)
     assert local is not None, "the plan gives the banded kernel local masks"
     blocks, step, period = _blocks(local)
-    tiled = period == 1 or (counted and period is not None and blocks.size % period == 0)
+    tiled = counted and period is not None and blocks.size % period == 0
+    tiled |= period == 1 and not (local.columns or local.rows)
     band = Band(local, blocks, step, tiled)
-    if not tiled:
-        return band
+    if not tiled:  # a text may begin in a block, and its first keys that are seen end behind it
+        after = min(max(local.after, local.columns - 1), mask.reach(heads)[1])
+        ahead = max(blocks.ahead, -(-int(after) // blocks.size) if local.columns else 0)
+        return band._replace(blocks=blocks._replace(ahead=ahead))
     used = seen_in(mask, heads, band).any(0).any(0).view(-1, blocks.size).any(1).nonzero().flatten().tolist()
     first, last = min(used, default=blocks.behind), max(used, default=blocks.behind)
     return band._replace(blocks=Blocks(blocks.size, max(0, blocks.behind - first), max(0, last - blocks.behind)))
@@ -113,8 +119,10 @@ def _blocks(local: Local) -> tuple[Blocks, int, int | None]:
 
 
 def _places(band: Band, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Positions of the queries of a block (s) and of its keys (w), counted from its first key."""
-    keys = torch.arange(band.blocks.width, device=device) * band.step
+    """Positions of the queries of a block (s) and of its keys (w), behind those that are set apart."""
+    size = band.blocks.size
+    behind = -(-max(band.local.columns, band.local.rows) // size) * size
+    keys = (behind + torch.arange(band.blocks.width, device=device)) * band.step
     start = band.blocks.behind * band.blocks.size
     return keys[start : start + band.blocks.size], keys
 
@@ -168,6 +176,62 @@ def _shown(view: View, mask: Mask, heads: int, band: Band) -> Tensor:
         shown = shown & mask.allows(q, k, h=h, q_length=None, k_length=None, document_q=None, document_k=None,
                                     carried={})  # fmt: skip
     return shown
+
+
+class Apart(NamedTuple):
+    """The far keys of each block, where there is one for each of the first keys of a text, and who sees them."""
+
+    places: Tensor  # (b|1 c|1 x)
+    seen: Tensor  # bool (b|1 h|1 q x)
+
+
+def far_in(view: View, mask: Mask, heads: int, band: Band, position: Relative, like: Tensor) -> Far | None:
+    """The far keys of a pass, in the dtype and on the device of its keys; None where the mask has none."""
+    columns = torch.arange(min(band.local.columns, view.key_positions.shape[1]), device=like.device)
+    if not len(columns):
+        return None
+    apart = view.once(("far", mask, heads), lambda: _apart(view, mask, heads, band, columns))
+
+    def tile() -> Tensor:
+        q, k = view.query_positions, columns.unsqueeze(0)
+        bias = position.bias(q, k, lambda: distances_of(q, k))
+        made = like.new_zeros(1, 1, 1, 1) if bias is None else bias.to(like.dtype)
+        return torch.where(apart.seen, made, -torch.inf)
+
+    return Far(apart.places, view.once(("far tile", id(position), mask, heads), tile))
+
+
+def _apart(view: View, mask: Mask, heads: int, band: Band, columns: Tensor) -> Apart:
+    """Of the text that the first near key of a block is of; under a tile no first key is near, and one row a text."""
+    (size, behind, _), queries, keys = band.blocks, view.query_positions.shape[1], view.key_positions.shape[1]
+    documents = torch.zeros_like(view.key_positions) if view.key_documents is None else view.key_documents
+    rows, count, device = max(len(documents), len(view.key_positions)), -(-queries // size), columns.device
+    documents, positions = (x.expand(rows, -1) for x in (documents, view.key_positions))
+    starts = (torch.arange(count, device=device) - behind) * size
+    near = torch.tensor([keys], device=device) if band.tiled else starts.clamp(0, keys)
+    first = near.clamp(max=keys - 1)
+    places = (first - positions[:, first]).unsqueeze(-1) + columns
+    held = places.clamp(0, keys - 1)
+    document, position = (x.gather(1, held.flatten(1)).view_as(held) for x in (documents, positions))
+    there = (places >= 0) & (places < near.unsqueeze(-1)) & (position == columns) & (document >= 0)
+    there, document = (
+        x.expand(-1, count, -1).repeat_interleave(size, 1)[:, :queries] for x in (there, document)
+    )  # of each query
+    if view.packed and view.query_documents is not None:
+        there = there & (document == view.query_documents.unsqueeze(-1))
+    h = torch.arange(heads if "h" in mask.names else 1, device=device).view(-1, 1, 1)
+    q = view.query_positions[:, None, :, None]
+    seen = mask.allows(q, columns, h=h, q_length=None, k_length=None, document_q=None, document_k=None, carried={})
+    return Apart(held, there.unsqueeze(1) & seen)
+
+
+def rows_apart(view: View, band: Band) -> Tensor | None:
+    """(r): the places of queries that see at any distance, in any row; None where the mask has none."""
+    if not band.local.rows:
+        return None
+    at = view.query_positions < band.local.rows
+    real = view.query_real
+    return view.once(("rows", band.local.rows), lambda: (at if real is None else at & real).any(0).nonzero().flatten())
 
 
 def folded(x: Tensor, step: int, fill: float = 0) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from attncli.nn.banding import band_of, folded, hidden_in, tile_of, unfolded
+from attncli.nn.banding import band_of, far_in, folded, hidden_in, rows_apart, tile_of, unfolded
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.indexer import Indexer
 from attncli.nn.kernels import banded, chunked, fused, reference
@@ -47,6 +47,11 @@ class Ready(NamedTuple):
     term: Tensor | None = None  # (b h q k)
     demand: Tensor | None = None  # (b h q ·), what the position makes of the states that ask
 
+    def of_queries(self, places: Tensor) -> "Ready":
+        """That of some queries and all keys, where nothing but queries, keys and values is read."""
+        view = self.view.part(places, slice(None))
+        return self._replace(query=self.query[:, :, places], turned=self.turned[:, :, places], view=view)
+
 
 class Served(nn.Module):
     """The part of an attention between its projections: scores, weights, mixtures. Attention sets the attributes."""
@@ -75,11 +80,12 @@ class Served(nn.Module):
         """The kernel that serves calls of this size there, and why; without a size, rows as long as they may be."""
         return plan(self.traits, device=device, dtype=dtype, phase="train" if training else "eval", size=size)
 
-    def serve(self, ready: Ready) -> Tensor:
-        """Mixtures (b h q v) by the planned kernel."""
+    def serve(self, ready: Ready, *, local: bool = True) -> Tensor:
+        """Mixtures (b h q v) by the planned kernel; one that reads whole rows where not `local`."""
         dropout = self.dropout if self.training else 0.0
         device, dtype = ready.turned.device.type, str(ready.turned.dtype)[6:]
-        size = Size(ready.turned.shape[0], ready.turned.shape[2], ready.key.shape[2], near=ready.view.near)
+        near = ready.view.near and local
+        size = Size(ready.turned.shape[0], ready.turned.shape[2], ready.key.shape[2], near=near)
         phase: Phase = "train" if self.training else "eval"
         match plan(self.traits, device=device, dtype=dtype, phase=phase, size=size).kernel:
             case "banded":
@@ -200,7 +206,7 @@ class Served(nn.Module):
         )  # fmt: skip
 
     def _banded(self, ready: Ready, dropout: float) -> Tensor:
-        """Mixtures (b h q v), each query with the blocks of keys around it."""
+        """Mixtures (b h q v), each query with the blocks of keys around it and what its mask shows besides."""
         assert isinstance(self.score, Product)
         view, sink = ready.view, self.weighing.sink
         asked = self._asked(ready)
@@ -208,23 +214,29 @@ class Served(nn.Module):
         band = band_of(self.mask, self.heads, counted=view.aligned)
         call = banded.Call(
             band.blocks, self.score.scale, self.weighing.cap, dropout, -(-key.shape[2] // band.step),
-            hidden_in(view, self.mask, self.heads, band),
+            hidden_in(view, self.mask, self.heads, band), band.local.columns if band.tiled else 0,
         )  # fmt: skip
         with torch.autocast(query.device.type, enabled=False):
             tile = view.once(
                 ("tile", id(self.position), self.mask, self.heads),
                 lambda: tile_of(self.mask, self.heads, band, self.position, query),
             )
+            far = far_in(view, self.mask, self.heads, band, self.position, key)
             query, key, value = (folded(x, band.step) for x in (query, key, value))
-            made, lse = banded.attend(query, key, value, tile, call)
+            made, lse = banded.attend(query, key, value, tile, call, far)
         made, lse = (unfolded(x, band.step, asked.shape[2]) for x in (made, lse.unsqueeze(-1)))
         if sink is not None:
             logit = sink(made).view(-1, 1, 1)
             made, lse = made * torch.sigmoid(lse - logit), torch.logaddexp(lse, logit)
-        mixed = made.to(ready.value.dtype)
+        mixed, rows = made.to(ready.value.dtype), rows_apart(view, band)
+        if rows is not None:
+            mixed = mixed.index_copy(2, rows, self.serve(ready.of_queries(rows), local=False))
         if view.tap is not None:
             total = None if sink is None else 1 - (logit - lse).exp().squeeze(-1)
-            told = lse.squeeze(-1).detach() if self.weighing.cap is None else None
+            if total is not None and rows is not None:
+                whole = self.by_reference(ready.of_queries(rows), 0.0)[1].total
+                total = None if whole is None else total.index_copy(2, rows, whole.detach().to(total.dtype))
+            told = lse.squeeze(-1).detach() if self.weighing.cap is None and rows is None else None
             self._tell(ready._replace(key=ready.key.to(asked.dtype)), told, None, total, mixed, "banded",
                        joining=Remade(self, ready, True))  # fmt: skip
         return mixed

@@ -52,7 +52,7 @@ class View:
         made: Made = self.memo[key]
         return made
 
-    def part(self, rows: slice, keys: slice) -> "View":
+    def part(self, rows: slice | Tensor, keys: slice) -> "View":
         """That of some queries and some keys; what is counted of whole texts is that of the whole."""
         asks, reads = self.query_documents, self.key_documents
         made = replace(

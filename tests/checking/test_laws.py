@@ -163,7 +163,7 @@ def test_a_planted_fault_breaks_its_law(planted: str, monkeypatch: pytest.Monkey
 
 KERNELS = {
     "fused": ("told", "{heads: 2}"),
-    "banded": ("attend", "{heads: 2, mask: window(around=1), kernel: banded}"),
+    "banded": ("attend", "{heads: 2, mask: window(around=1) | global(2), kernel: banded}"),
     "chunked": ("attend", "{heads: 2, kernel: chunked}"),
 }
 

@@ -4,6 +4,8 @@ import itertools
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +19,7 @@ from attncli.spec.masks import parse
 from attncli.streams import Stream, stream
 from tests import catalogue
 from tests.nn.oracle import attention
+from tests.spec.mask_texts import predicates
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-10}
 MASKS = (
@@ -33,6 +36,14 @@ MASKS = (
     "causal & window(before=by_head(1, 31, 32, 70))",
     "h % 2 == 0 & causal & window(before=5) | h % 2 == 1 & block(5)",
     "causal & window(before=20) & k % 3 != 1",
+    "window(around=9) | global(4)",
+    "causal & (window(before=9) | first(by_head(4, 5, 6, 1)))",
+    "abs(q // 8 - k // 8) <= 1 | global(40)",
+    "block(7) | first(3) & h % 2 == 0",
+    "window(around=9) & dilated(3) | first(2) & q % 5 != 1",
+    "(window(around=20) | global(1)) & ~(q < 1)",
+    "k < q & (window(before=3) | k < 40)",
+    "window(around=2) & k % 3 != 1 | q < 3",
 )
 ROWS = ("even", "right", "left", "packed")
 GROUPED = "{heads: 4, kv_heads: 2, d_head: 6}"
@@ -75,10 +86,10 @@ def ran(module: Attention, x: Tensor, view: View) -> str:
     return records[0].kernel
 
 
-def compare(given: dict[str, str], tokens: Stream, memory: Stream | None = None) -> None:
+def compare(options: dict[str, str], tokens: Stream, memory: Stream | None = None) -> None:
     longest = max(tokens.values.shape[1], 0 if memory is None else memory.values.shape[1])
     x = torch.randn(2, longest, 12, dtype=torch.float64)
-    banded_, reference = (attention(**given, kernel=kernel).train() for kernel in ("banded", "reference"))
+    banded_, reference = (attention(**options, kernel=kernel).train() for kernel in ("banded", "reference"))
     for one, other in zip(*(results(each, x, tokens, memory) for each in (banded_, reference)), strict=True):
         torch.testing.assert_close(one, other, **CLOSE)
 
@@ -90,6 +101,34 @@ def test_every_local_mask(mask, rows):
     x = torch.randn(2, tokens.values.shape[1], 12, dtype=torch.float64)
     assert ran(module, x, view_of_self(tokens)) == "banded"
     compare({"mask": mask, "heads": GROUPED}, tokens)
+
+
+numbers = st.integers(1, 45).map(str)
+near = st.one_of(
+    st.tuples(numbers, numbers).map("window(before={0[0]}, after={0[1]})".format),
+    st.tuples(numbers, st.integers(1, 4)).map("window(around={0[0]}) & dilated({0[1]})".format),
+    numbers.map("causal & block({})".format),
+)
+ends = st.one_of(
+    st.tuples(st.sampled_from(["first({})", "global({})", "q < {}", "k // 3 < {}"]), numbers).map(
+        lambda pair: pair[0].format(pair[1])
+    ),
+    st.tuples(numbers, predicates.filter(lambda text: "document" not in text)).map("k < {0[0]} & ({0[1]})".format),
+)
+wholes = st.sampled_from(
+    ["{} | {}", "causal & ({} | {})", "k < q & ({} | {})", "({} | {}) & ~(q < 2)", "h % 2 == 0 & {} | {}"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.tuples(wholes, near, ends), st.sampled_from(ROWS), st.sampled_from(["none", "alibi", "t5"]), st.booleans())
+def test_any_local_mask_with_global_keys_and_queries(parts, rows, position, capped):
+    """Of random numbers and predicates, a key that is near and global among them."""
+    mask = parts[0].format(*parts[1:]).replace("by_head(", "by_head(2, 3, ")
+    assert parse(mask).local(4) is not None
+    steps = "{sink: learned, soft_cap: 0.7}" if capped else "{}"
+    options = {"mask": mask, "position": catalogue.POSITIONS[position], "heads": GROUPED, "steps": steps}
+    compare(options, rows_of(rows, 50))
 
 
 BIASED = {
@@ -133,7 +172,8 @@ def test_a_reader_near_what_it_reads(queries, keys):
 
 
 def test_the_weights_and_the_log_sum_exp_that_a_tap_is_told():
-    for mask, sink in itertools.product(("causal & window(before=9)", "k < q & window(before=9)"), ("none", "learned")):
+    masks = ("causal & window(before=9)", "k < q & window(before=9)", "window(around=9) | global(3)")
+    for mask, sink in itertools.product(masks, ("none", "learned")):
         module = attention(mask=mask, heads=GROUPED, steps=f"{{sink: {sink}}}", position="alibi", kernel="banded")
         records: list[Record] = []
         tokens = rows_of("right")
@@ -144,12 +184,15 @@ def test_the_weights_and_the_log_sum_exp_that_a_tap_is_told():
         weights = module.weights(record, dtype=torch.float64)
         real = tokens.real[:, None].expand(record.output.shape[:3])
         torch.testing.assert_close(module.mixture(record, weights)[real], record.output[real], **CLOSE)
-        logits = module.score(module._pair(record.query, record.key, record.value, record.query_positions,
-                                           record.key_positions, None)) + record.bias  # fmt: skip
-        again = (logits - record.lse.unsqueeze(-1)).exp().masked_fill(~record.visible, 0.0)
-        torch.testing.assert_close(again[real], weights[real], **CLOSE)
         if record.total is not None:
             torch.testing.assert_close(weights.sum(-1)[real], record.total[real], **CLOSE)
+        logits = module.score(module._pair(record.query, record.key, record.value, record.query_positions,
+                                           record.key_positions, None)) + record.bias  # fmt: skip
+        assert (record.lse is None) == ("global" in mask)  # rows that are served whole
+        if record.lse is None:
+            continue
+        again = (logits - record.lse.unsqueeze(-1)).exp().masked_fill(~record.visible, 0.0)
+        torch.testing.assert_close(again[real], weights[real], **CLOSE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
@@ -215,10 +258,11 @@ class Largest(TorchDispatchMode):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("position", ["rotary", "alibi", "t5"])
-def test_nothing_of_queries_by_keys_is_made(rows, position):
+@pytest.mark.parametrize("mask", ["causal & window(before=9)", "window(around=5) | global(2)"])
+def test_nothing_of_queries_by_keys_is_made(rows, position, mask):
     most = []
     for length in (600, 1200):
-        module = attention(mask="causal & window(before=9)", heads=GROUPED, position=catalogue.POSITIONS[position])
+        module = attention(mask=mask, heads=GROUPED, position=catalogue.POSITIONS[position])
         tokens = rows_of(rows, length)
         x = torch.randn(2, length, 12, dtype=torch.float64, requires_grad=True)
         with Largest() as largest:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attncli.nn.kernels.plan import CHUNKED_FROM, CHUNKS, Choice, Size, Traits, plan
+from attncli.nn.kernels.plan import CHUNKED_FROM, CHUNKS, Choice, Size, Span, Traits, plan
 from attncli.nn.view import view_of_self
 from attncli.streams import stream
 from tests import catalogue
@@ -28,6 +28,8 @@ BANDED = (
     "rows under 320 tokens, and steps with a cache, take the whole row"
 )
 LATER = f"from {CHUNKED_FROM:,} weights a call on, chunked: {CHUNKS}"
+BESIDES = "the mask is local besides the first 4 keys and the first 1,000 queries, which read the whole row"
+FAR = "parts of the mask are local, but 'prefix' may show keys at any distance"
 UNBANDED = "the mask is local, but the banded kernel has no select, span"
 
 REASONS = {
@@ -50,11 +52,24 @@ REASONS = {
     "wide values": ({"d_value": 7}, "eval", "reference", (WIDE,)),
     "several": ({"d_value": 7, "dropout": 0.1, "bias": "learned"}, "train", "reference", (DROPOUT, LEARNED, WIDE)),
     "forced": ({"d_value": 7, "wanted": "fused"}, "eval", "fused", (FUSED, f"the spec asks for it, though {WIDE}")),
-    "local": ({"span": 160}, "train", "banded", (BANDED,)),
-    "local, dropped": ({"span": 160, "dropout": 0.1}, "train", "banded", (BANDED,)),
-    "local, forced": ({"span": 160, "wanted": "banded"}, "train", "banded", (BANDED.split(";")[0],)),
-    "local, in vain": ({"span": 160, "unbanded": ("select", "span")}, "train", "fused", (FUSED, UNBANDED)),
-    "local, not asked": ({"span": 160, "wanted": "fused"}, "train", "fused", (FUSED,)),
+    "local": ({"span": Span(160)}, "train", "banded", (BANDED,)),
+    "local, dropped": ({"span": Span(160), "dropout": 0.1}, "train", "banded", (BANDED,)),
+    "local, forced": ({"span": Span(160), "wanted": "banded"}, "train", "banded", (BANDED.split(";")[0],)),
+    "local, in vain": ({"span": Span(160), "unbanded": ("select", "span")}, "train", "fused", (FUSED, UNBANDED)),
+    "local, with global keys": (
+        {"span": Span(164, 1)},
+        "train",
+        "banded",
+        (BANDED.replace("local", "local besides the first key").replace("160", "164").replace("320", "328"),),
+    ),
+    "local, with global tokens": (
+        {"span": Span(160, 4, 1000)},
+        "train",
+        "banded",
+        (BANDED.replace("the mask is local", BESIDES).replace("320", "2320"),),
+    ),
+    "local in parts": ({"far": FAR}, "train", "fused", (FUSED, FAR)),
+    "local, not asked": ({"span": Span(160), "wanted": "fused"}, "train", "fused", (FUSED,)),
     "forced in vain": ({"softmax": False, "wanted": "fused"}, "eval", "reference", ("the normalizer is not softmax",)),
 }
 
@@ -84,7 +99,7 @@ def test_many_weights_are_made_some_queries_at_a_time():
 
 
 def test_a_local_mask_whose_call_is_no_band_says_why():
-    traits, where = dataclasses.replace(PLAIN, span=160), {"device": "cpu", "dtype": "float32", "phase": "eval"}
+    traits, where = dataclasses.replace(PLAIN, span=Span(160)), {"device": "cpu", "dtype": "float32", "phase": "eval"}
     few = "the mask is local, but with 319 keys the banded kernel is no faster; it is from 320 on"
     apart = "the mask is local, but the banded kernel needs queries and keys that lie side by side"
     for size, choice in (

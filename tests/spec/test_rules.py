@@ -156,8 +156,8 @@ def test_recurrent_stacks(text, says, help, old, new):
          "kernel: the banded kernel has no position transformer_xl or persistent", "write kernel: auto", "banded",
          "reference"),
         (tagger("{attention: {mask: window(before=3), kernel: ▸banded}}"),
-         "kernel: the banded kernel needs a mask that bounds the distance, as a window does; "
-         "this is 'window(before=3)'",
+         "kernel: the banded kernel needs a mask that bounds the distance but for a few first keys and queries, "
+         "as a window does; this is 'window(before=3)'",
          "write kernel: auto, or a window on both sides", "window(before=3)", "window(around=3)"),
         (tagger("{attention: {normalizer: queries, kernel: ▸chunked}}"),
          "kernel: under normalizer 'queries' a row depends on other queries, and the chunked kernel makes some at a "

@@ -17,6 +17,33 @@ CHUNKS = "some queries at a time, made again backward, so that the weights of on
 LOOPED = "a loop over the decoder's steps with a backward pass of its own: one product for each weight's gradient"
 
 
+class Span(NamedTuple):
+    """What a local mask comes to: keys that a block of queries reads, the first `columns` of a text among them.
+
+    The first `rows` queries of a text read whole rows besides.
+    """
+
+    keys: int
+    columns: int = 0
+    rows: int = 0
+
+    @property
+    def least(self) -> int:
+        """Keys of a row from which on the banded kernel begins to win."""
+        return BANDED_FROM * (self.keys + self.rows)
+
+    def __str__(self) -> str:
+        besides = [_first(self.columns, "key")] if self.columns else []
+        if self.rows:
+            besides.append(f"{_first(self.rows, 'query')}, which read{'s' * (self.rows == 1)} the whole row")
+        return "the mask is local" + (" besides " + " and ".join(besides) if besides else "")
+
+
+def _first(number: int, what: str) -> str:
+    many = {"key": "keys", "query": "queries"}[what]
+    return f"the first {what}" if number == 1 else f"the first {number:,} {many}"
+
+
 @dataclass(frozen=True)
 class Traits:
     """What of an attention decides its kernel."""
@@ -32,7 +59,8 @@ class Traits:
     mask: str
     steps: tuple[str, ...] = ()  # keys of the spec that ask for steps which only the reference has
     maps: int = 1  # of weights, over all heads
-    span: int | None = None  # keys that a block of queries reads, where the mask is local
+    span: Span | None = None  # where the mask is local
+    far: str | None = None  # what keeps a mask from being local of which a part is
     unbanded: tuple[str, ...] = ()  # what keeps the banded kernel away
     unchunked: tuple[str, ...] = ()  # what keeps the chunked kernel away
     unlooped: tuple[str, ...] | None = None  # in a decoder that goes step by step, what keeps its loop away
@@ -70,24 +98,27 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
         if traits.unlooped:
             other = plan(replace(traits, unlooped=None), device=device, dtype=dtype, phase=phase, size=size)
             return Choice(other.kernel, (*other.reasons, "the decoder's loop has no " + ", ".join(traits.unlooped)))
-    least = BANDED_FROM * traits.span if traits.span is not None and traits.wanted != "banded" else 0
-    bands = traits.span is not None and not traits.unbanded and traits.wanted in ("auto", "banded")
+    span, other = traits.span, _whole(traits, device=device, phase=phase, size=size)
+    if span is None:
+        far = (traits.far,) if traits.far is not None and traits.wanted == "auto" else ()
+        return Choice(other.kernel, (*other.reasons, *far))
+    least = span.least if traits.wanted != "banded" else 0
+    bands = not traits.unbanded and traits.wanted in ("auto", "banded")
     if bands and (size is None or (size.near and size.keys >= least)):
-        return Choice("banded", (_banded(traits, least),))
-    other = _whole(traits, device=device, phase=phase, size=size)
-    if traits.span is None or traits.wanted == "fused" or (traits.wanted == "chunked" and not traits.unbanded):
+        return Choice("banded", (_banded(span, least),))
+    if traits.wanted == "fused" or (traits.wanted == "chunked" and not traits.unbanded):
         return other
     if traits.unbanded:
-        against = "the mask is local, but the banded kernel has no " + ", ".join(traits.unbanded)
+        against = f"{span}, but the banded kernel has no " + ", ".join(traits.unbanded)
     elif size is not None and size.near:
-        against = f"the mask is local, but with {size.keys} keys the banded kernel is no faster; it is from {least} on"
+        against = f"{span}, but with {size.keys} keys the banded kernel is no faster; it is from {least} on"
     else:
-        against = "the mask is local, but the banded kernel needs queries and keys that lie side by side"
+        against = f"{span}, but the banded kernel needs queries and keys that lie side by side"
     return Choice(other.kernel, (*other.reasons, against))
 
 
-def _banded(traits: Traits, least: int) -> str:
-    cost = f"the mask is local: each block of queries reads {traits.span} keys, so the cost grows with the length"
+def _banded(span: Span, least: int) -> str:
+    cost = f"{span}: each block of queries reads {span.keys} keys, so the cost grows with the length"
     return f"{cost}; rows under {least} tokens, and steps with a cache, take the whole row" if least else cost
 
 

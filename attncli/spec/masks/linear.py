@@ -20,10 +20,12 @@ from attncli.spec.masks.tree import (
 
 @dataclass(frozen=True)
 class Box:
-    """What is known of the names: lengths of a row, heads. None is not known."""
+    """What is known of the names: lengths of a row, heads, the first places looked at. None is not known."""
 
     q_length: int | None = None
     k_length: int | None = None
+    q_first: int = 0
+    k_first: int = 0
     heads: int | None = None
     one_document: bool = False
     """Every token lies in document 0."""
@@ -34,9 +36,9 @@ class Box:
             case Number(number=number):
                 return number, number
             case Name(name="q"):
-                return 0, _last(self.q_length)
+                return self.q_first, _last(self.q_length)
             case Name(name="k"):
-                return 0, _last(self.k_length)
+                return self.k_first, _last(self.k_length)
             case Name(name="h"):
                 return 0, _last(self.heads)
             case Name(name="q_length"):

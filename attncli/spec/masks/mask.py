@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from attncli.spec.masks.forms import FALSE, TRUE, Some, at_head, form_of, with_key, with_number
 from attncli.spec.masks.grammar import read_tree
 from attncli.spec.masks.linear import Box
-from attncli.spec.masks.local import Local, local_of, reach_of
+from attncli.spec.masks.local import Local, far_of, local_of, reach_of
 from attncli.spec.masks.picture import draw
 from attncli.spec.masks.predicates import Causal, Predicate, Prefix, Same
 from attncli.spec.masks.proof import Band, Idle, Witness, band_of, idle_terms, implies
@@ -137,8 +137,21 @@ class Mask:
         return reach_of(self.tree, heads if "h" in self.names else 1)
 
     def local(self, heads: int) -> Local | None:
-        """How far any of the heads sees, if that is bounded on both sides and decided by q, k and h alone."""
+        """How far any of the heads sees, if that is bounded on both sides but for a few first keys and queries.
+
+        None where it is not, or where more than q, k and h decides it.
+        """
         return local_of(self.tree, heads if "h" in self.names else 1) if self.names <= {"h"} else None
+
+    def far(self, heads: int) -> str | None:
+        """What keeps a mask from being local, where that is a part of it or what it reads; None otherwise."""
+        heads = heads if "h" in self.names else 1
+        if far := far_of(self.tree, heads):
+            return f"parts of the mask are local, but '{far}' may show keys at any distance"
+        if self.names <= {"h"} or local_of(self.tree, heads) is None:
+            return None
+        read = ", ".join(sorted(self.names - {"h"}))
+        return f"the mask is local, but it reads {read}, and the banded kernel knows q, k and h alone"
 
     def causal(self, *, length: int = 1024, heads: int | None = None) -> Witness | None:
         """None if no query ever sees a later key; else the first pair (query, key, head) where one does.

@@ -32,7 +32,8 @@ def faults(site: Site) -> Iterator[Fault]:
             if isinstance(site.stack, Recurrent):
                 yield Fault(where, f"'{site.name}' goes step by step, and the banded kernel serves whole rows", AUTO)
             if a.mask.local(a.heads) is None:
-                rule = f"the banded kernel needs a mask that bounds the distance, as a window does; this is '{a.mask}'"
+                needs = "a mask that bounds the distance but for a few first keys and queries, as a window does"
+                rule = f"the banded kernel needs {needs}; this is '{a.mask}'"
                 yield Fault(where, rule, f"{AUTO}, or a window on both sides")
         case "chunked":
             yield from (Fault(where, rule, AUTO) for rule in _unchunked(site))
