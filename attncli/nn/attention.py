@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.banding import span_of, unbanded, unchunked
 from attncli.nn.cache import KeyValue
 from attncli.nn.forgetful import KeyDropout
@@ -251,7 +252,7 @@ class Attention(Served):
 
 
 def _projection(name: str, inputs: int, outputs: int, projections: tuple[str, ...], bias: tuple[str, ...]) -> nn.Module:
-    return nn.Linear(inputs, outputs, bias=name in bias) if name in projections else nn.Identity()
+    return Linear(inputs, outputs, bias=name in bias) if name in projections else nn.Identity()
 
 
 def _split(x: Tensor, heads: int) -> Tensor:

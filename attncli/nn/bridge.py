@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.cells import Hidden
 from attncli.nn.readouts import SQUASH
 from attncli.nn.states import States
@@ -15,7 +16,7 @@ class Bridge(nn.Module):
         super().__init__()
         self.of = of
         self.layers, self.states = layers, states
-        self.map = nn.Linear(d_memory, d_hidden * layers * states)
+        self.map = Linear(d_memory, d_hidden * layers * states)
         self.activation = SQUASH[activation]
 
     def forward(self, memory: States) -> Hidden:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.attention import Asked, Projected
 from attncli.nn.kernels import delta
 from attncli.nn.kernels.reference import repeat_heads, wide
@@ -56,7 +57,7 @@ class Fade(nn.Module):
 
     def __init__(self, *, d_query: int, heads: int) -> None:
         super().__init__()
-        self.map = nn.Linear(d_query, heads, bias=False)
+        self.map = Linear(d_query, heads, bias=False)
         self.rate = nn.Parameter(torch.empty(heads))
         self.offset = nn.Parameter(torch.empty(heads))
 
@@ -96,15 +97,15 @@ class DeltaRule(Running):
             d_value=d_value, bias=bias, score=Product(scale=d_head**-0.5), position=Relative(), mask=mask,
             weighing=weighing, context_norm=context_norm,
         )  # fmt: skip
-        self.query = nn.Linear(d_query, qk_heads * d_head, bias=bias)
-        self.key = nn.Linear(d_memory, qk_heads * d_head, bias=bias)
+        self.query = Linear(d_query, qk_heads * d_head, bias=bias)
+        self.key = Linear(d_memory, qk_heads * d_head, bias=bias)
         self.widths = [qk_heads * d_head, qk_heads * d_head, heads * d_value]
         self.qk_heads = qk_heads
         self.taps = taps or 1
         self.convolution = None if taps is None else ShortConvolution(channels=sum(self.widths), taps=taps)
-        self.strength = nn.Linear(d_query, heads, bias=False)
+        self.strength = Linear(d_query, heads, bias=False)
         self.fade = Fade(d_query=d_query, heads=heads) if fades else None
-        self.swish = nn.Linear(d_query, heads * d_value, bias=False) if gates else None
+        self.swish = Linear(d_query, heads * d_value, bias=False) if gates else None
 
     def ask(self, x: Tensor, view: View) -> Asked:
         """The gate. Queries are made where keys are, since the convolution reads earlier tokens of both."""

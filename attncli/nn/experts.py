@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.feedforward import Feedforward, build_feedforward
 from attncli.spec import feedforward as spec
 
@@ -26,7 +27,7 @@ class Router(nn.Module):
         normalize: Literal["selected", "all"], scale: float, groups: int, active_groups: int, rate: float | None,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.map = nn.Linear(d_model, experts, bias=bias)
+        self.map = Linear(d_model, experts, bias=bias)
         self.active, self.scale = active, scale
         self.score, self.normalize = score, normalize
         self.groups, self.active_groups = groups, active_groups
@@ -151,7 +152,7 @@ def build_experts(experts: spec.Experts, *, d_model: int) -> Experts:
         ),
         experts=[build_feedforward(experts.expert, d_model=d_model) for _ in range(experts.experts)],
         shared=None if shared is None else build_feedforward(shared, d_model=d_model),
-        gate=None if shared is None or shared.gate is None else nn.Linear(d_model, 1, bias=False),
+        gate=None if shared is None or shared.gate is None else Linear(d_model, 1, bias=False),
         capacity=experts.capacity,
         balance=balance.weight if isinstance(balance, spec.Auxiliary) else None,
     )  # fmt: skip

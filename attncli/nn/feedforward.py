@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.dropout import drop
 from attncli.nn.norms import build_norm
 from attncli.spec import feedforward as spec
@@ -41,7 +42,7 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-class Gate(nn.Linear):
+class Gate(Linear):
     """The half W of a gated map, whose hidden units are activation(x W) * (x V + up_offset).
 
     A slope a makes u s(u) to u s(a u), where the activation is of that form, and s(u) to s(a u). A clamp c holds x W at
@@ -77,10 +78,10 @@ class Feedforward(nn.Module):
         inner_norm: nn.Module,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.hidden = nn.Linear(d_model, d_ff, bias=bias)
+        self.hidden = Linear(d_model, d_ff, bias=bias)
         self.gate = gate
         self.inner_norm = inner_norm
-        self.output = nn.Linear(d_ff, d_model, bias=bias)
+        self.output = Linear(d_ff, d_model, bias=bias)
         self.dropout = dropout
         self.activation = ACTIVATIONS[activation]
 

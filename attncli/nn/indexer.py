@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.steps import best_of
 from attncli.spec import steps as spec
 
@@ -28,9 +29,9 @@ class Indexer(nn.Module):
 
     def __init__(self, *, d_query: int, d_memory: int, heads: int, d_head: int, keys: int, loss: float) -> None:
         super().__init__()
-        self.query = nn.Linear(d_query, heads * d_head, bias=False)
-        self.weight = nn.Linear(d_query, heads, bias=False)
-        self.key = nn.Linear(d_memory, d_head, bias=False)
+        self.query = Linear(d_query, heads * d_head, bias=False)
+        self.weight = Linear(d_query, heads, bias=False)
+        self.key = Linear(d_memory, d_head, bias=False)
         self.heads = heads
         self.keys = keys
         self.loss = loss

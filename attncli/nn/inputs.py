@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.dropout import drop
 from attncli.nn.norms import build_norm
 from attncli.nn.positions import Absolute, build_absolute
@@ -22,7 +23,7 @@ class Tokens(nn.Module):
         self.segments = None if segments is None else nn.Embedding(segments, d_embedding)
         self.position = position
         self.norm = norm
-        self.map = nn.Linear(d_embedding, d_model) if d_embedding != d_model else nn.Identity()
+        self.map = Linear(d_embedding, d_model) if d_embedding != d_model else nn.Identity()
         self.scale = scale
         self.dropout = dropout
         self.extended = False

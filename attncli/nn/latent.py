@@ -12,6 +12,7 @@ makes the keys and values of all heads of them, or compares and mixes the latent
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.attention import Asked, Attention, Projected
 from attncli.nn.kernels.plan import Wanted
 from attncli.nn.kernels.reference import wide
@@ -51,12 +52,12 @@ class LatentAttention(Attention):
         )  # fmt: skip
         self.widths = [d_head, d_rotary, d_value]
         self.kv_rank = kv_rank
-        self.query_down = nn.Identity() if q_rank is None else nn.Linear(d_query, q_rank, bias=bias)
+        self.query_down = nn.Identity() if q_rank is None else Linear(d_query, q_rank, bias=bias)
         self.query_latent_norm = query_norm
-        self.query_up = nn.Linear(d_query if q_rank is None else q_rank, heads * wide, bias=False)
-        self.kv_down = nn.Linear(d_memory, kv_rank + d_rotary, bias=bias)
+        self.query_up = Linear(d_query if q_rank is None else q_rank, heads * wide, bias=False)
+        self.kv_down = Linear(d_memory, kv_rank + d_rotary, bias=bias)
         self.kv_latent_norm = kv_norm
-        self.kv_up = nn.Linear(kv_rank, heads * (d_head + d_value), bias=False)
+        self.kv_up = Linear(kv_rank, heads * (d_head + d_value), bias=False)
 
     def ask(self, x: Tensor, view: View) -> Asked:
         query = self.query_up(self.query_latent_norm(self.query_down(x)))
@@ -80,7 +81,7 @@ class LatentAttention(Attention):
         """Whether few queries meet a past whose latents take fewer multiplications than its keys and values would, and
         nothing but a product, which may be turned, asks for those."""
         turns = type(self.position) is Relative or isinstance(self.position, Rotary)
-        if type(self.kv_up) is not nn.Linear or not turns or queries >= keys:
+        if type(self.kv_up) is not Linear or not turns or queries >= keys:
             return False
         d_head, _, d_value = self.widths
         made = (d_head + d_value) * self.kv_rank

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.hooks import RemovableHandle
 
+from attncli.nn.affine import Linear
 from attncli.nn.dropout import drop
 from attncli.nn.feedforward import Gate
 from attncli.nn.stacks import Transformer
@@ -55,7 +56,7 @@ def adapt(stacks: Iterator[tuple[str, nn.Module]], lora: spec.Lora) -> None:
                 for key, linear in list(branch.body.named_children()):
                     called = (address, f"{address}.{key}")
                     named = any(fnmatchcase(each, pattern) for each in called for pattern in lora.targets)
-                    if named and type(linear) in (nn.Linear, Gate):
+                    if named and type(linear) in (Linear, Gate):
                         assert isinstance(linear, nn.Linear)
                         linear.add_module("adapter", Adapter(linear, lora))
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.feedforward import ACTIVATIONS
 from attncli.nn.kernels.linear_loss import linear_loss
 from attncli.nn.norms import build_norm
@@ -62,7 +63,7 @@ class Transform(nn.Module):
 
     def __init__(self, *, d_input: int, d_output: int, activation: str, norm: nn.Module, bias: bool) -> None:
         super().__init__()
-        self.map = nn.Linear(d_input, d_output, bias=bias)
+        self.map = Linear(d_input, d_output, bias=bias)
         self.activation = build_activation(activation)
         self.norm = norm
 
@@ -95,7 +96,7 @@ class TokenHead(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         self.transform = transform
-        self.output = nn.Linear(d_input, classes, bias=bias)
+        self.output = Linear(d_input, classes, bias=bias)
         self.scale = scale
         self.soft_cap = soft_cap
         self.smoothing = smoothing
@@ -148,11 +149,11 @@ class AdaptiveHead(TokenHead):
             smoothing=0.0, scale=1.0, soft_cap=None,
         )  # fmt: skip
         self.edges = (*cutoffs, classes)
-        self.clusters = nn.Linear(d_input, len(cutoffs), bias=bias)
+        self.clusters = Linear(d_input, len(cutoffs), bias=bias)
         sizes = [end - start for start, end in zip(self.edges, self.edges[1:], strict=False)]
         widths = [d_input // factor**power for power in range(1, len(sizes) + 1)]
         self.tails = nn.ModuleList(
-            nn.Sequential(nn.Linear(d_input, width, bias=False), nn.Linear(width, size, bias=bias))
+            nn.Sequential(Linear(d_input, width, bias=False), Linear(width, size, bias=bias))
             for width, size in zip(widths, sizes, strict=True)
         ) if factor > 1 else None  # fmt: skip
 
@@ -220,8 +221,8 @@ class MixtureHead(TokenHead):
             soft_cap=None,
         )  # fmt: skip
         self.components = components
-        self.latent = nn.Linear(d_input, components * d_logits)
-        self.prior = nn.Linear(d_input, components, bias=False)
+        self.latent = Linear(d_input, components * d_logits)
+        self.prior = Linear(d_input, components, bias=False)
 
     def logits(self, x: Tensor) -> Tensor:
         """Log-probabilities (… c) of vectors (… d)."""

@@ -3,7 +3,8 @@
 A step of decoding multiplies some hundred rows at the most, so that what it costs to read the weights counts. oneDNN's
 product reads them in blocks of its own; laid so once, a product of 160 rows takes 0.75 to 0.95 of the time of torch's
 linear map, whose library lays them anew in each call. To lay them takes about the time of a step, and their memory
-again while it lasts. Sums are in float32 in another order, which changes last places as another batch would.
+again while it lasts. Many rows are worth it in each call: kernels/affine.py. Sums are in float32 in another order,
+which changes last places as another batch would.
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from attncli.nn.affine import Linear
+from attncli.nn.kernels.affine import product
 
 FEWEST = 4
 """Rows of a step below which torch's own product is as fast."""
@@ -24,14 +28,13 @@ class Packed:
         self._bias = None if linear.bias is None else linear.bias.detach()
 
     def __call__(self, x: Tensor) -> Tensor:
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
-        return out
+        return product(x, self._weight, self._bias)
 
 
 def maps_of(model: nn.Module) -> Iterator[nn.Linear]:
     """The linear maps that compute as torch's do: of their own `forward` nothing is known here."""
     for module in model.modules():
-        if isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward:
+        if isinstance(module, nn.Linear) and type(module).forward in (nn.Linear.forward, Linear.forward):
             yield module
 
 

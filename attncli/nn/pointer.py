@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.outputs import Losses, TokenHead, predicted_places, wide
 from attncli.nn.states import Copying, States
 from attncli.nn.view import Tap
@@ -30,7 +31,7 @@ class PointerHead(TokenHead):
             scale=1.0,
             soft_cap=None,
         )
-        self.gate = nn.Linear(d_decides, 1)
+        self.gate = Linear(d_decides, 1)
 
     def forward(self, states: States, tap: Tap | None = None) -> Tensor:
         """Log-probabilities (b n c+m)."""

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Linear = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+from attncli.nn.affine import Linear
+
+Map = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 SQUASH: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "none": lambda x: x}
 
 
@@ -28,13 +30,13 @@ class DenseReadout(nn.Module):
     ) -> None:
         super().__init__()
         self.d_context = d_context
-        self.map = nn.Linear(d_context + d_state, d_hidden)
+        self.map = Linear(d_context + d_state, d_hidden)
         self.kind = gate
-        self.gate = nn.Linear(d_token + d_state + d_context, d_hidden) if gate != "none" else None
+        self.gate = Linear(d_token + d_state + d_context, d_hidden) if gate != "none" else None
         self.squash = activation
         self.activation = SQUASH[activation]
 
-    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
+    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Map) -> Tensor:
         joined = state if context is None else torch.cat((context, state), -1)
         if self.gate is None or context is None:
             return self.activation(linear(joined, self.map.weight, self.map.bias))
@@ -55,11 +57,11 @@ class MaxoutReadout(nn.Module):
         self, *, d_context: int, d_state: int, d_token: int, d_hidden: int, pieces: int, previous: bool
     ) -> None:
         super().__init__()
-        self.map = nn.Linear(d_context + d_state + d_token, d_hidden * pieces)
+        self.map = Linear(d_context + d_state + d_token, d_hidden * pieces)
         self.pieces = pieces
         self.reads_previous = previous
 
-    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
+    def forward(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Map) -> Tensor:
         parts = (state, token) if context is None else (context, state, token)
         mapped = linear(torch.cat(parts, -1), self.map.weight, self.map.bias)
         return mapped.view(*mapped.shape[:-1], -1, self.pieces).amax(-1)

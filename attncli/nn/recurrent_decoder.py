@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.attention import Attention, Projected
 from attncli.nn.bridge import Bridge
 from attncli.nn.cache import Places
@@ -24,7 +25,7 @@ from attncli.nn.following import begin, follow, sequential
 from attncli.nn.gated import Gru
 from attncli.nn.inputs import Tokens
 from attncli.nn.looping import Cells, Loop, loops
-from attncli.nn.readouts import SQUASH, DenseReadout, Linear, Readout
+from attncli.nn.readouts import SQUASH, DenseReadout, Map, Readout
 from attncli.nn.recurrent_past import RecurrentPast, Step, kept
 from attncli.nn.serving import Trail
 from attncli.nn.states import Copying, Memory, States
@@ -78,7 +79,7 @@ class Decoder(nn.Module):
         self.query, self.feeding = query, feeding
         self.asks_first = query in ("previous_state", "input_and_previous_state")
         self.d_fed = d_fed
-        self.combine = nn.Linear(d_embedding + d_fed, d_embedding) if d_fed and combine != "concatenate" else None
+        self.combine = Linear(d_embedding + d_fed, d_embedding) if d_fed and combine != "concatenate" else None
         self.squash = SQUASH["relu" if combine == "relu" else "none"]
         self.cell = cell
         self.rnn = cells
@@ -300,7 +301,7 @@ class Decoder(nn.Module):
         joined = torch.cat((x, fed), 1)
         return joined if self.combine is None else self.squash(self.combine(joined))
 
-    def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Linear) -> Tensor:
+    def _read_out(self, context: Tensor | None, state: Tensor, token: Tensor, linear: Map) -> Tensor:
         if self.readout is not None:
             state = self.readout(context, state, token, linear)
         return drop(state, self.dropout, self.training)

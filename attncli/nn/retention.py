@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.attention import Asked, Projected
 from attncli.nn.kernels import retention
 from attncli.nn.normalizers import Pointwise
@@ -60,7 +61,7 @@ class Retention(Running):
             d_key=d_head * position.widens, d_value=d_value, bias=bias, score=Product(scale=d_head**-0.5),
             position=position, mask=mask, weighing=Decayed(heads=heads), context_norm=context_norm,
         )  # fmt: skip
-        self.swish = nn.Linear(d_query, heads * d_value, bias=False)
+        self.swish = Linear(d_query, heads * d_value, bias=False)
 
     def ask(self, x: Tensor, view: View) -> Asked:
         gate = F.silu(self.swish(x)).reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.functional import pad
 
+from attncli.nn.affine import Linear
 from attncli.nn.differential import build_settled
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.norms import build_norm
@@ -167,14 +168,14 @@ class Gate(nn.Module):
     def __init__(self, *, d_query: int, heads: int, width: int) -> None:
         super().__init__()
         self.heads = heads
-        self.map = nn.Linear(d_query, heads * width, bias=False)
+        self.map = Linear(d_query, heads * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         gates: Tensor = self.map(x).sigmoid().unflatten(2, (self.heads, -1))
         return gates.transpose(1, 2)
 
 
-class OnAttention(nn.Linear):
+class OnAttention(Linear):
     """(W [c, x] + b) * sigmoid(W' [c, x] + b') of mixtures c and the states x that asked: (b q ·) to (b q d_output).
 
     Huang et al. 2019, arXiv:1908.06954, eq. 3 to 6.

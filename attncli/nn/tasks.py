@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from attncli.nn.affine import Linear
 from attncli.nn.attention import Attention, build_attention
 from attncli.nn.outputs import Losses, TokenHead, build_activation, build_output, cross_entropy
 from attncli.nn.states import States
@@ -62,9 +63,9 @@ class ClassHead(nn.Module):
     def __init__(self, *, pooling: nn.Module, d_pooled: int, dense: str, classes: int, smoothing: float) -> None:
         super().__init__()
         self.pooling = pooling
-        self.dense = nn.Linear(d_pooled, d_pooled) if dense != "none" else nn.Identity()
+        self.dense = Linear(d_pooled, d_pooled) if dense != "none" else nn.Identity()
         self.activation = build_activation(dense)
-        self.output = nn.Linear(d_pooled, classes)
+        self.output = Linear(d_pooled, classes)
         self.smoothing = smoothing
 
     def forward(self, states: States, tap: Tap | None = None) -> Tensor:

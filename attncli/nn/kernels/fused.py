@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
+from attncli.nn.kernels import few
+
 
 class Call(NamedTuple):
     """Queries (b h q e), keys (b g k e) and values (b g k v), with what is seen and added.
@@ -51,6 +53,8 @@ def with_sink(call: Call, sink: Tensor) -> Call:
 
 def attend(call: Call, *, dropout: float) -> Tensor:
     """Outputs (b h q v). A row that sees no key gives zeros."""
+    if not dropout and call.bias is None and few.serves(call.query, call.key):
+        return _over_few(call)
     call = _square(call)
     if call.bias is not None:
         hidden = causal(call.query, call.key) if call.triangle else call.visible
@@ -67,6 +71,14 @@ def attend(call: Call, *, dropout: float) -> Tensor:
         # Kernels of some devices give such rows the mean of V; the CPU's give zeros, and a test holds it.
         out = out.masked_fill(~call.visible.any(-1, keepdim=True), 0.0)
     return out[:, :, call.ahead :] if call.triangle else out
+
+
+def _over_few(call: Call) -> Tensor:
+    visible = call.visible
+    triangle = call.triangle and not call.ahead
+    if call.triangle and call.ahead:
+        visible = F.pad(causal(call.query, call.query), (call.ahead, 0), value=True)
+    return few.attend(call.query, call.key, call.value, scale=call.scale, triangle=triangle, visible=visible)
 
 
 def _square(call: Call) -> Call:
@@ -89,6 +101,8 @@ def causal(query: Tensor, key: Tensor) -> Tensor:
 def told(call: Call, *, dropout: float) -> tuple[Tensor, Tensor | None]:
     """What `attend` gives, bit for bit, and the log-sum-exp (b h q) that its kernel divided by; None where it does not
     tell: on the CPU the fused form alone does."""
+    if not dropout and call.bias is None and few.serves(call.query, call.key):
+        return _over_few(call), None
     squared = _square(call)
     query, key, value = squared.query, squared.key, squared.value
     if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad or dropout:

@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from attncli.nn.function import Function
+from attncli.nn.kernels import affine
 from attncli.nn.kernels.reference import wide
 
-CHUNK = 2**22
-"""Logits at a time; a chunk has 256 places at the least, so that products stay large."""
+CHUNK = 2**23
+"""Logits at a time, at the most; a chunk may have 256 places at the least, so that products stay large."""
 
 ALIGNED = 16
 """Floats of a line of the cache, and of the widest vectors."""
@@ -48,18 +50,16 @@ class _LinearLoss(Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, fixed: _Fixed
     ) -> tuple[Tensor, Tensor, Tensor]:
         learns = any(ctx.needs_input_grad[:3])
-        rows = max(256, CHUNK // len(weight))
-        room = _room(x, weight, min(rows, len(x)))
+        chunks = -(-len(x) // max(256, CHUNK // len(weight)))
+        rows = max(1, -(-len(x) // max(1, chunks)))
+        room, filled = _room(x, weight, rows)
         grads: list[Tensor] = []
         of_weight = torch.zeros_like(weight) if learns else weight
         of_bias = None if bias is None or not learns else torch.zeros_like(bias)
         parts = []
         for part, own in zip(torch.split(x, rows), torch.split(labels, rows), strict=True):
-            if room is None:
-                whole = logits = wide(torch.mm(part, weight.mT))
-            else:
-                whole, logits = room[: len(part)], room[: len(part), : len(weight)]
-                torch.mm(part, weight.mT, out=logits)
+            whole = _products(part, filled, room)
+            logits = whole[:, : len(weight)]
             if bias is not None:
                 logits = logits.add_(bias)
             slope = None
@@ -74,8 +74,10 @@ class _LinearLoss(Function):
             grad = logits if slope is None else logits.mul_(slope)
             if of_bias is not None:
                 of_bias += grad.sum(0)
-            grads.append(torch.mm(grad.to(part.dtype), weight).to(x.dtype))
-            of_weight += torch.mm(grad.to(part.dtype).mT, part)
+            grad, whole = grad.to(part.dtype), whole.to(part.dtype)
+            many = affine.serves(whole, filled)  # what fills up has no gradient
+            grads.append(affine.product(whole, filled.mT) if many else torch.mm(grad, weight).to(x.dtype))
+            of_weight += torch.mm(grad.mT, part)
         if learns:
             ctx.save_for_backward(torch.cat(grads) if grads else torch.zeros_like(x), of_weight, of_bias)
         loss, nll, correct = (torch.stack(column).sum(0) for column in zip(*parts, strict=True))
@@ -87,13 +89,21 @@ class _LinearLoss(Function):
         return *(None if grad is None else grad * of_loss.to(grad.dtype) for grad in ctx.saved_tensors), None, None
 
 
-def _room(x: Tensor, weight: Tensor, rows: int) -> Tensor | None:
-    """Memory for the logits of some places; None where a product makes its own."""
+def _room(x: Tensor, weight: Tensor, rows: int) -> tuple[Tensor | None, Tensor]:
+    """Memory for the logits of some places, None where a product makes its own, and the weights, filled up with 0."""
     plain = x.dtype == weight.dtype and x.dtype in (torch.float32, torch.float64)
     if x.device.type != "cpu" or not plain or torch.is_autocast_enabled("cpu"):
-        return None
-    width = -(-len(weight) // ALIGNED) * ALIGNED
-    return x.new_empty(rows, width)
+        return None, weight
+    filled = F.pad(weight, (0, 0, 0, -len(weight) % ALIGNED))
+    return x.new_empty(rows, len(filled)), filled
+
+
+def _products(x: Tensor, weight: Tensor, room: Tensor | None) -> Tensor:
+    if room is None:
+        return wide(torch.mm(x, weight.mT))
+    if affine.serves(x, weight):
+        return affine.product(x, weight)
+    return torch.mm(x, weight.mT, out=room[: len(x)])
 
 
 def _absorbed(logits: Tensor, whole: Tensor, labels: Tensor, fixed: _Fixed, *, learns: bool) -> Sums:

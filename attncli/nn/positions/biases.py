@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.positions.base import Distances, Relative, wide
 
 
@@ -144,8 +145,8 @@ class LogDistance(OfDistance):
 
     def __init__(self, *, heads: int, d_hidden: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(1, d_hidden)
-        self.out = nn.Linear(d_hidden, heads, bias=False)
+        self.hidden = Linear(1, d_hidden)
+        self.out = Linear(d_hidden, heads, bias=False)
 
     def at(self, distance: Tensor) -> Tensor:
         weights = [wide(each) for each in (self.hidden.weight, self.hidden.bias, self.out.weight)]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from attncli.nn.affine import Linear
 from attncli.nn.positions.base import Distances, Met, Relative
 
 
@@ -60,7 +61,7 @@ class TransformerXl(Relative):
         self.rates = [10000.0 ** (-2 * i / d_model) for i in range((d_model + 1) // 2)]
         self.d_model = d_model
         self.directions = directions
-        self.map = nn.Linear(d_model, kv_heads * d_head, bias=False)
+        self.map = Linear(d_model, kv_heads * d_head, bias=False)
 
     def ask(self, query: Tensor) -> Tensor:
         return query + self.directions.content.unsqueeze(1).to(query.dtype)
@@ -92,8 +93,8 @@ class Disentangled(Relative):
         super().__init__()
         self.heads, self.kv_heads = heads, kv_heads
         self.table = table
-        self.key = nn.Linear(d_model, kv_heads * d_head, bias=False)
-        self.query = nn.Linear(d_model, heads * d_head, bias=False)
+        self.key = Linear(d_model, kv_heads * d_head, bias=False)
+        self.query = Linear(d_model, heads * d_head, bias=False)
         self.released = released
 
     def ask(self, query: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ class Bank(Relative):
         super().__init__()
         self.heads = heads
         self.extent = extent
-        self.map = nn.Linear(d_model, heads * d_bank, bias=False)
+        self.map = Linear(d_model, heads * d_bank, bias=False)
         self.profiles = nn.Embedding(extent, d_bank)
 
     def demand(self, states: Tensor) -> Tensor:
@@ -186,7 +187,7 @@ class Forgetting(Relative):
 
     def __init__(self, *, heads: int, d_model: int) -> None:
         super().__init__()
-        self.gate = nn.Linear(d_model, heads)
+        self.gate = Linear(d_model, heads)
 
     def keep(self, memory: Tensor) -> tuple[Tensor, ...]:
         gate: Tensor = self.gate(memory)
