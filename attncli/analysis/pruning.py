@@ -97,7 +97,7 @@ def prune(folder: RunFolder, gone: Heads, out: Path, *, checkpoint: str = "best"
     smaller, new, found = reduced(run, codec.sizes, old, gone)
     error = _proved(run, codec, old, new, gone)
     made = _measured(run, smaller, codec, old, new, gone, error)
-    with claim(out, resume=False, force=force):
+    with claim(out, resume=False, force=force, flag="--out RUN2"):
         _write(folder, out, smaller, found, new, checkpoint)
         write_record(out, RECORD, {"from": str(folder.path.resolve()), "checkpoint": checkpoint, **made.json()})
         write_durably(out / SEAL, yaml_of(smaller).encode())

@@ -29,7 +29,7 @@ def table_of(*columns: str) -> "Table":
 
     table = Table(box=box.SIMPLE_HEAD)
     for place, name in enumerate(columns):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+        table.add_column(name, justify="right" if place else "left", no_wrap=place > 0, overflow="fold")
     return table
 
 
@@ -43,13 +43,32 @@ def _ends(low: float, high: float) -> str:
 
 
 def print_table(console: "Console", table: "Table") -> None:
-    """The table, as wide as it is where nobody's terminal would cut it."""
+    """The table, as wide as it is where nobody's terminal would cut it; in a narrow terminal its columns in several
+    tables, each behind the first column."""
     from rich.measure import Measurement
 
+    def width(of: "Table") -> int:
+        return Measurement.get(console, console.options.update(max_width=10_000), of).maximum
+
     if not console.is_terminal:
-        whole = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
-        console.width = max(console.width, whole)
-    console.print(table)
+        console.width = max(console.width, width(table))
+    first, *others = range(len(table.columns))
+    kept = [first]
+    for column in others:
+        if len(kept) > 1 and width(_of(table, [*kept, column])) > console.width:
+            console.print(_of(table, kept))
+            kept = [first]
+        kept.append(column)
+    console.print(_of(table, kept))
+
+
+def _of(table: "Table", columns: Sequence[int]) -> "Table":
+    """Some columns of a table."""
+    chosen = [table.columns[number] for number in columns]
+    part = table_of(*(str(column.header) for column in chosen))
+    for cells in zip(*(column.cells for column in chosen), strict=True):
+        part.add_row(*cells)
+    return part
 
 
 def importance(

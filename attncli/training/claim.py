@@ -19,15 +19,20 @@ SPEC, ENVIRONMENT, PLAN, PICTURE, LOCK = "spec.yaml", "environment.json", "plan.
 START = "start.json"
 _OWN = (SPEC, START, SEAL, ENVIRONMENT, PLAN, PICTURE, METRICS, TIMINGS, HEADS, LAST, BEST, "labels.json")
 _OWN_FOLDERS = (CHECKPOINTS, EVENTS)
+WAYS = {
+    "--run DIR": "--resume continues it, --force replaces it, --run DIR trains elsewhere",
+    "--out RUN2": "--force replaces it, --out RUN2 writes elsewhere",
+}
+"""Out of a folder that holds a run, by the flag that names it."""
 
 
 @contextmanager
-def claim(folder: Path, *, resume: bool, force: bool) -> Iterator[bool]:
-    """Hold a run folder while training; gives whether it holds a run to be continued.
+def claim(folder: Path, *, resume: bool, force: bool, flag: str = "--run DIR") -> Iterator[bool]:
+    """Hold a run folder while training; gives whether it holds a run to be continued. `flag` names it to the user.
 
     RunError if it is somebody's run and neither flag was given, if it is something else, or if another trainer has it.
     """
-    _refuse_foreign(folder)
+    _refuse_foreign(folder, flag)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+b") as lock:
         try:
@@ -35,29 +40,27 @@ def claim(folder: Path, *, resume: bool, force: bool) -> Iterator[bool]:
         except BlockingIOError:
             holder = (folder / LOCK).read_text(errors="replace").strip() or "unknown"
             rule = f"{folder}: another attncli is training here (process {holder})"
-            raise RunError(rule, help="wait for it, stop it, or train elsewhere with --run DIR") from None
+            raise RunError(rule, help=f"wait for it, stop it, or train elsewhere with {flag}") from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n".encode())
         lock.flush()
         there = (folder / SEAL).exists()
         if there and not (resume or force):
-            raise RunError(
-                _taken(folder), help="--resume continues it, --force replaces it, --run DIR trains elsewhere"
-            )
+            raise RunError(_taken(folder), help=WAYS[flag])
         if force or not there:
             _clear(folder)
         yield there and not force
 
 
-def _refuse_foreign(folder: Path) -> None:
+def _refuse_foreign(folder: Path, flag: str) -> None:
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder}: this is a file, not a run folder", help="name another folder with --run DIR")
+        raise RunError(f"{folder}: this is a file, not a run folder", help=f"name another folder with {flag}")
     if not folder.exists() or (folder / SEAL).exists():
         return
     foreign = [path.name for path in folder.iterdir() if not _is_own(path)]
     if foreign:
         rule = f"{folder}: this folder is no run and not empty (it holds '{sorted(foreign)[0]}')"
-        raise RunError(rule, help="name a new folder with --run DIR")
+        raise RunError(rule, help=f"name a new folder with {flag}")
 
 
 def _is_own(path: Path) -> bool:

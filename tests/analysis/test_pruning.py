@@ -230,4 +230,4 @@ def test_the_folder_is_a_run_that_is_scored_inspected_and_trained_on(tmp_path: P
     assert min(steps) > 4 or 5 in steps
     again = CliRunner().invoke(commands, ["prune", run, *words])
     assert again.exit_code == 2
-    assert "there is a run here already" in again.stderr
+    assert "there is a run here already (at step 6)\nhelp: --force replaces it, --out RUN2 writes" in again.stderr

@@ -1,5 +1,6 @@
 """`attncli inspect` on a run that was trained: what it prints, what it writes, and its exit codes."""
 
+import io
 import json
 import re
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from attncli.cli import commands
+from attncli.cli.analyses import print_table, table_of
 
 SPEC = """
 name: tiny
@@ -242,3 +245,18 @@ def test_the_same_maps_in_python_have_axes_with_names(run: Path) -> None:
     assert weights.axes == ("head", "query", "key")
     assert weights.labels["key"] == ("a", "b", "c", "[EOS]")
     np.testing.assert_allclose(weights.at(head=1).values.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("width", "tables"), [(60, 1), (40, 2), (24, 3)])
+def test_a_table_that_a_terminal_is_too_narrow_for_goes_on_in_further_ones(width: int, tables: int) -> None:
+    """Each behind the names of its rows, so that no number is cut."""
+    out = io.StringIO()
+    table = table_of("head", "entropy", "peak", "first")
+    for head in range(2):
+        table.add_row(f"decoder.0:{head}", f"{head}.125", "0.250 ± 0.020", "0.500")
+    print_table(Console(file=out, width=width, force_terminal=True, color_system=None), table)
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum("head" in line for line in lines) == tables
+    for word in ("entropy", "peak", "first", "0.125", "1.125", "0.250 ± 0.020", "0.500"):
+        assert word in out.getvalue()
