@@ -1,6 +1,5 @@
 """attncli evaluate."""
 
-from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,11 +68,10 @@ def evaluate(
 
 def _refuse(data: Path | None, out: Path | None, force: bool) -> None:
     """Before anything is computed."""
-    from attncli.cli.terminal import refuse_unwritable
+    from attncli.cli.terminal import refuse_missing, refuse_unwritable
     from attncli.errors import InputError
 
-    if data is not None and not (data.exists() or "{" in str(data) or has_magic(str(data))):
-        raise InputError(f"--data {data}: there is no such file", help="name a file with the columns of the spec")
+    refuse_missing("--data", data)
     if out is None:
         if force:
             raise click.UsageError("--force replaces the files of --out, which is not given")

@@ -4,6 +4,8 @@ from typing import Any
 
 import click
 
+from attncli.cli import options
+
 
 @click.command(short_help="Say what an option is: equation, source, a worked example.")
 @click.argument("words", nargs=-1, metavar="[NAME]")
@@ -19,9 +21,12 @@ def explain(words: tuple[str, ...], length: int, heads: int | None, as_json: boo
     attncli explain 缩放点积
     attncli explain mask "causal & (window(before=3) | first(1))"
     """
+    expression = _expression(words) if words else None
+    if expression is None and (idle := options.given("length", "heads")):
+        raise click.UsageError(f"{idle}: of the drawing of a mask, and none is given: explain mask EXPRESSION")
     if not words:
         _overview(as_json)
-    elif expression := _expression(words):
+    elif expression:
         _mask(expression, length, heads, as_json)
     else:
         _entries("_".join(words), as_json)

@@ -83,7 +83,7 @@ def inspect(
     """
     from attncli.api import look
     from attncli.cli import analyses
-    from attncli.cli.terminal import print_json, refuse_unwritable
+    from attncli.cli.terminal import print_json, refuse_missing, refuse_unwritable
     from attncli.errors import InputError
     from attncli.maps.asked import decoding_of, rows_of
     from attncli.maps.budget import PAGE, bytes_of
@@ -99,7 +99,9 @@ def inspect(
     if (methods or compare) and generate is not None:
         raise click.UsageError("--explain-by and --compare read a text at once: leave --generate out")
     wanted, page = _formats(formats), bytes_of(page_budget, "--page-budget", PAGE, "a page")
+    _refuse_idle(texts=bool(texts or file), importance=with_importance, summary=with_summary, out=out is not None)
     claimed = [claim for text in claims for claim in read_claims(text)]
+    refuse_missing("--data", data)
     if out is not None:
         check_folder(out, force=force)
         refuse_unwritable("--out", out)
@@ -145,6 +147,23 @@ def inspect(
     certify(maps)
     if not all(verdict.holds for verdict in verdicts):
         raise SystemExit(3)
+
+
+OF_FILES = ("formats", "page_budget", "force")
+OF_TEXTS = (
+    "targets", "decoding", "n_best", "branches", "generate", "budget", "heads", "queries", "rows_path", "with_roles",
+    "methods", "compare", "claims",
+)  # fmt: skip
+
+
+def _refuse_idle(*, texts: bool, importance: bool, summary: bool, out: bool) -> None:
+    """Flags that nothing would read."""
+    if not out and (idle := options.given(*OF_FILES)):
+        raise click.UsageError(f"{idle}: of what --out writes: add --out FOLDER")
+    if texts or not (importance or summary):
+        return
+    if idle := options.given(*OF_TEXTS, *(("only",) if importance else ())):
+        raise click.UsageError(f"{idle}: of single texts, and none is given: add --text")
 
 
 def _formats(text: str) -> "list[Format]":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -38,6 +39,14 @@ _DECODING = (
     click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Of sampling; the spec's by default."),
     max_length,
 )  # fmt: skip
+
+
+def given(*names: str) -> str:
+    """The flags of these parameters that the user has written, in words; empty where none is."""
+    context = click.get_current_context()
+    flags = {parameter.name: parameter.opts[-1] for parameter in context.command.params}
+    written = [flags[name] for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    return " and ".join(written)
 
 
 def decoding(function: Function) -> Function:

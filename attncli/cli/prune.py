@@ -45,11 +45,12 @@ def prune(
     from attncli.analysis.masking import headed
     from attncli.analysis.pruning import prune as work
     from attncli.api import load_run
-    from attncli.cli.terminal import hear_warnings, log, print_json, refuse_unwritable, results
+    from attncli.cli.terminal import hear_warnings, log, print_json, refuse_missing, refuse_unwritable, results
     from attncli.errors import InputError
     from attncli.training.folder import RunFolder
     from attncli.training.machine import use_threads
 
+    refuse_missing("--data", data)
     refuse_unwritable("--out", out)
     if out.resolve() == run.resolve():
         raise InputError(f"--out {out}: this is the run itself", help="name another folder")
@@ -59,8 +60,9 @@ def prune(
     before = load_run(run, checkpoint=checkpoint, say=log().print)
     there = {address: attention.heads for address, attention in headed(before.model).items()}
     gone = read_heads(heads, there)
+    first = _scored(before, data, split, limit)  # a bad row is found before anything is written
     done = work(folder, gone, out, checkpoint=checkpoint, force=force)
-    reports = [_scored(loaded, data, split, limit) for loaded in (before, load_run(out))]
+    reports = [first, _scored(load_run(out), data, split, limit)]
     if as_json:
         print_json({"run": str(out), **done.json(), "quality": _quality(reports)})
         return

@@ -115,6 +115,16 @@ def os_fault(error: OSError) -> tuple[str, int]:
     return rule, 1
 
 
+def refuse_missing(flag: str, path: Path | None) -> None:
+    """Before anything is computed: a file of rows that a flag names must be there; a pattern names several."""
+    from glob import has_magic
+
+    from attncli.errors import InputError
+
+    if path is not None and not (path.exists() or "{" in str(path) or has_magic(str(path))):
+        raise InputError(f"{flag} {path}: there is no such file", help="name a file with the columns of the spec")
+
+
 def refuse_unwritable(flag: str, path: Path) -> None:
     """Before anything is computed for it: the folder that is there, of those above a path, must take new files."""
     from attncli.errors import InputError

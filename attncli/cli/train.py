@@ -54,6 +54,8 @@ def train(
     """
     if resume and force:
         raise click.UsageError("--resume continues a run and --force replaces it: give one of them")
+    if quiet and verbose:
+        raise click.UsageError("--quiet says less and --verbose more: give one of them")
     from attncli.cli.terminal import hear_warnings, log, refuse_unwritable
     from attncli.spec.load import load_spec
 

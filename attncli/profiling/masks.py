@@ -102,8 +102,9 @@ def drawings(run: Run, address: str = "") -> Iterator[str]:
 
     Errors: InputError where the model has no attention at the address.
     """
+    chosen = _chosen(run, address)
     yield "keys to the right, queries down; █ all pairs of a cell are seen, ▓▒░ some, · none"
-    for each, (part, title) in _chosen(run, address).items():
+    for each, (part, title) in chosen.items():
         yield ""
         yield title
         yield describe_attention(part)

@@ -173,12 +173,16 @@ def _rows(tree: Tree, key: str) -> Iterator[Row]:
 
 
 def blame(rows: list[Row], key: str) -> list[Row]:
-    """The rows at or under a key. `decoder.2.attention`, `model.decoder.attention.heads` and `train` are keys as well.
+    """The rows at or under a key. `decoder.2.attention`, `model.decoder.attention.heads` and `train` are keys as well,
+    and `model.d_model`, which is written on the model and read by its stacks.
 
     Raises InputError where there is no such key.
     """
     steps = [step for step in key.split(".") if step not in ("model", "layers")]
     if found := [row for row in rows if _matches(_steps(row.key), steps)]:
+        return found
+    stacks = {row.key.split(".")[1] for row in rows if row.key.startswith("model.")}
+    if found := [row for row in rows if any(_matches(_steps(row.key), [stack, *steps]) for stack in stacks)]:
         return found
     for count, step in enumerate(steps):
         under = [row for row in rows if _matches(_steps(row.key), steps[:count])]

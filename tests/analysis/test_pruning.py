@@ -231,3 +231,19 @@ def test_the_folder_is_a_run_that_is_scored_inspected_and_trained_on(tmp_path: P
     again = CliRunner().invoke(commands, ["prune", run, *words])
     assert again.exit_code == 2
     assert "there is a run here already (at step 6)\nhelp: --force replaces it, --out RUN2 writes" in again.stderr
+
+
+@pytest.mark.parametrize(("name", "rule"), [
+    ("no.tsv", "no.tsv: there is no such file"), ("bad.tsv", "bad.tsv:3: 1 column where the first row has 2"),
+])  # fmt: skip
+def test_data_that_cannot_be_scored_leave_no_run_behind(tmp_path: Path, name: str, rule: str) -> None:
+    """So that the same command can be given again with better ones."""
+    (tmp_path / "pairs.tsv").write_text("source\ttarget\nabc\t你\ncab\t好\n", "utf-8")
+    (tmp_path / "bad.tsv").write_text("source\ttarget\nabc\t你\nab\n", "utf-8")
+    (tmp_path / "tiny.yaml").write_text(SPEC)
+    run, out = str(tmp_path / "run"), tmp_path / "out"
+    attncli("train", str(tmp_path / "tiny.yaml"), "--run", run, "--device", "cpu", "-q", "--steps", "1")
+    words = ("--heads", "encoder.0.attention:1", "--out", str(out), "--data", str(tmp_path / name))
+    done = CliRunner().invoke(commands, ["prune", run, *words])
+    assert (done.exit_code, rule in done.stderr) == (2, True), done.stderr
+    assert not out.exists()

@@ -152,6 +152,7 @@ def test_masks_are_drawn(spec):
     result = build(spec, "--mask", "decoder.9.attention")
     assert result.exit_code == 2
     assert "--mask decoder.9.attention: small has no attention of that address" in result.stderr
+    assert result.stdout == ""
 
 
 def test_weights_are_those_of_the_seed_and_never_overwritten(spec):

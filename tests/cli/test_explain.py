@@ -70,6 +70,10 @@ def test_an_unknown_name_is_the_users_error():
     assert run("sclaed_dot", code=2) == "there is no 'sclaed_dot' to explain\nhelp: did you mean 'scaled_dot'?\n"
 
 
+def test_flags_of_a_drawing_are_refused_where_none_is_made():
+    assert "--length and --heads: of the drawing of a mask" in run("additive", "--length", "8", "--heads", "2", code=2)
+
+
 def test_a_wrong_mask_is_the_users_error_with_its_column():
     excerpt = "  causal & windw(before=3)\n           ^\n"
     message = f"mask:10: there is no 'windw' in masks\n{excerpt}help: did you mean 'window'?\n"

@@ -134,6 +134,10 @@ def test_maps_that_fail_are_written_and_the_exit_code_is_three(
     (["--text", "abc", "--generate", "3"], "--generate: a seq2seq model continues no text"),
     (["--text", "abcabcabcabcabcabc"], "'source' has 19 tokens"),
     (["--text", "abc", "--checkpoint", "7"], "there is no checkpoint '7'"),
+    (["--text", "abc", "--format", "png", "--force"], "--format and --force: of what --out writes: add --out FOLDER"),
+    (["--summary", "--n-best", "2", "--roles"], "--n-best and --roles: of single texts, and none is given: add --text"),
+    (["--importance", "--only", "*"], "--only: of single texts, and none is given: add --text"),
+    (["--summary", "--data", "no.tsv"], "--data no.tsv: there is no such file help: name a file with the columns"),
 ])  # fmt: skip
 def test_wrong_input_is_exit_two_with_its_way_out(run: Path, words: list[str], message: str) -> None:
     done = inspect(run, *words)

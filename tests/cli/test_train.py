@@ -121,6 +121,7 @@ def test_metrics_that_take_writing_are_measured_amid_training(folder: Path) -> N
 
 @pytest.mark.parametrize(("words", "message"), [
     (["tiny.yaml", "--resume", "--force"], "--resume continues a run and --force replaces it: give one of them"),
+    (["tiny.yaml", "-q", "-v"], "--quiet says less and --verbose more: give one of them"),
     (["tiny.yaml", "--steps", "0"], "Invalid value for '--steps': 0 is not in the range x>=1."),
     (["tiny.yaml", "--device", "mps"], "--device mps: torch "),
     (["tiny.yaml", "-o", "model.d_modle=4"], "model: there is no key 'd_modle' here"),

@@ -186,6 +186,14 @@ def test_equal_layers_stand_together():
     assert [row.key.split(".")[2] for row in found.blame("decoder.attention.heads")] == ["0"]
 
 
+def test_a_key_of_the_model_is_told_where_its_stacks_read_it():
+    found = load_text(TEXT)
+    assert found.blame("model.d_model") == [*found.blame("encoder.d_model"), *found.blame("decoder.d_model")]
+    assert found.blame("attention.heads") == [
+        *found.blame("encoder.attention.heads"), *found.blame("decoder.attention.heads")
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("key", "help"),
     [
