@@ -52,7 +52,7 @@ def rebuilt(record: Record, *, logs: bool = False) -> Rebuilt:
     weights = grouped(wide(asked) * score.scale, wide(record.key.to(asked.dtype)).mT)
     visible, bias = record.visible, record.bias
     if bias is not None:
-        weights += bias.to(asked.dtype)
+        weights += bias.to(asked.dtype) if record.kernel == "fused" else bias  # which alone rounds it to its queries
     lse = record.lse.to(weights.dtype)
     weights.sub_(lse.unsqueeze(-1))
     kept = weights if logs else None

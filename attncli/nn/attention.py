@@ -9,6 +9,7 @@ the steps is fixed, and said in attncli/spec/attention.py. `ask` and `read` hold
 those from the score to the weights, `attend` the rest; steps.py has the small ones.
 """
 
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import torch
@@ -126,6 +127,7 @@ class Attention(Served):
                 score, position, weighing, span=span, persistent=persistent, key_dropout=key_dropout, indexer=indexer
             ),
             maps=self.maps, unchunked=unchunked(score, weighing, mask, indexer=indexer), wanted=kernel,
+            triton=find_spec("triton") is not None,
         )  # fmt: skip
 
     @property

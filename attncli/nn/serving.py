@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from attncli.nn.banding import band_of, far_in, folded, hidden_in, rows_apart, tile_of, unfolded
+from attncli.nn.flexing import flexed
 from attncli.nn.forgetful import KeyDropout
 from attncli.nn.indexer import Indexer
 from attncli.nn.kernels import banded, chunked, fused, reference
-from attncli.nn.kernels.plan import Choice, Phase, Size, Traits, plan
+from attncli.nn.kernels.plan import Choice, Size, Traits, plan
 from attncli.nn.normalizers import Normalizer
 from attncli.nn.placing import bias_of, distances_in, term_of
 from attncli.nn.positions import Distances, Relative, distances_of
@@ -86,10 +87,13 @@ class Served(nn.Module):
         device, dtype = ready.turned.device.type, str(ready.turned.dtype)[6:]
         near = ready.view.near and local
         size = Size(ready.turned.shape[0], ready.turned.shape[2], ready.key.shape[2], near=near)
-        phase: Phase = "train" if self.training else "eval"
-        match plan(self.traits, device=device, dtype=dtype, phase=phase, size=size).kernel:
+        # FlexAttention has no backward pass on the CPU, in whatever phase a gradient is wanted
+        training = self.training or (self.traits.wanted == "flex" and torch.is_grad_enabled())
+        match self.plan(device=device, dtype=dtype, training=training, size=size).kernel:
             case "banded":
                 return self._banded(ready, dropout)
+            case "flex":
+                return flexed(self, ready)
             case "fused":
                 return self._fused(ready, dropout)
             case "chunked":
@@ -208,8 +212,7 @@ class Served(nn.Module):
     def _banded(self, ready: Ready, dropout: float) -> Tensor:
         """Mixtures (b h q v), each query with the blocks of keys around it and what its mask shows besides."""
         assert isinstance(self.score, Product)
-        view, sink = ready.view, self.weighing.sink
-        asked = self._asked(ready)
+        view, asked = ready.view, self._asked(ready)
         query, key, value = (reference.wide(x) for x in (asked, ready.key, ready.value))
         band = band_of(self.mask, self.heads, counted=view.aligned)
         call = banded.Call(
@@ -225,14 +228,11 @@ class Served(nn.Module):
             query, key, value = (folded(x, band.step) for x in (query, key, value))
             made, lse = banded.attend(query, key, value, tile, call, far)
         made, lse = (unfolded(x, band.step, asked.shape[2]) for x in (made, lse.unsqueeze(-1)))
-        if sink is not None:
-            logit = sink(made).view(-1, 1, 1)
-            made, lse = made * torch.sigmoid(lse - logit), torch.logaddexp(lse, logit)
+        made, lse, total = self.weighing.sunk(made, lse)
         mixed, rows = made.to(ready.value.dtype), rows_apart(view, band)
         if rows is not None:
             mixed = mixed.index_copy(2, rows, self.serve(ready.of_queries(rows), local=False))
         if view.tap is not None:
-            total = None if sink is None else 1 - (logit - lse).exp().squeeze(-1)
             if total is not None and rows is not None:
                 whole = self.by_reference(ready.of_queries(rows), 0.0)[1].total
                 total = None if whole is None else total.index_copy(2, rows, whole.detach().to(total.dtype))

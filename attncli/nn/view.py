@@ -148,25 +148,26 @@ class View:
         ways = self.ways.unsqueeze(1)
         return ways if seen is None else seen & ways
 
-    def _allowed(self, mask: Mask, heads: int) -> Tensor:
+    def arguments(self, mask: Mask, heads: int) -> dict[str, Any]:
+        """What `mask.allows` reads, each number broadcast to (b h q k); None where the mask does not name it."""
         q, k = self.query_positions[:, None, :, None], self.key_positions[:, None, None, :]
         names, zero = mask.names, torch.zeros((), dtype=torch.long, device=q.device)
-        q_length = self.text_lengths("query") if "q_length" in names else None
-        k_length = self.text_lengths("key") if "k_length" in names else None
-        document_q = zero if self.query_documents is None else self.query_documents[:, None, :, None]
-        document_k = zero if self.key_documents is None else self.key_documents[:, None, None, :]
-        allowed = mask.allows(
-            q,
-            k,
-            h=torch.arange(heads, device=q.device).view(1, -1, 1, 1),
-            q_length=None if q_length is None else q_length[:, None, :, None],
-            k_length=None if k_length is None else k_length[:, None, None, :],
-            document_q=document_q,
-            document_k=document_k,
-            carried=self._carried(mask),
-        )
+        asks, reads = self.query_documents, self.key_documents
+        return {
+            "q": q,
+            "k": k,
+            "h": torch.arange(heads, device=q.device).view(1, -1, 1, 1),
+            "q_length": self.text_lengths("query")[:, None, :, None] if "q_length" in names else None,
+            "k_length": self.text_lengths("key")[:, None, None, :] if "k_length" in names else None,
+            "document_q": zero if asks is None or "document" not in names else asks[:, None, :, None],
+            "document_k": zero if reads is None or "document" not in names else reads[:, None, None, :],
+            "carried": self._carried(mask),
+        }
+
+    def _allowed(self, mask: Mask, heads: int) -> Tensor:
+        told = self.arguments(mask, heads)
         # a mask in which nothing varies gives a plain bool; adding the shape of the pairs makes every result one tensor
-        return torch.as_tensor(allowed, device=q.device) & torch.ones_like(q == k)
+        return torch.as_tensor(mask.allows(**told), device=told["q"].device) & torch.ones_like(told["q"] == told["k"])
 
     def _carried(self, mask: Mask) -> dict[str, Tensor]:
         """What the mask reads of the data. A sample's own integer stands at its queries, else at the keys they read."""

@@ -103,6 +103,15 @@ class Weighing(nn.Module):
             return Weighed(weights[..., :-1], 1 - weights[..., -1])
         return Weighed(weights, None if self.reach is None else (weights.detach().sum(-1) > 0).to(weights.dtype))
 
+    def sunk(self, mixed: Tensor, lse: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Mixtures (b h q v) and log-sum-exps (b h q 1) of keys alone to those beside a sink, and the share (b h q) of
+        the keys; None: all."""
+        if self.sink is None:
+            return mixed, lse, None
+        logit = self.sink(lse).view(-1, 1, 1)
+        share = torch.sigmoid(lse - logit)
+        return mixed * share, torch.logaddexp(lse, logit), share.detach().squeeze(-1)
+
     @property
     def joins_queries(self) -> bool:
         """Whether a row depends on other queries, so that those that are no tokens must see nothing."""

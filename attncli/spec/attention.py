@@ -149,7 +149,7 @@ class MultiHead(Spec):
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
-    kernel: Literal["auto", "fused", "banded", "chunked", "reference"] = "auto"
+    kernel: Literal["auto", "fused", "banded", "flex", "chunked", "reference"] = "auto"
 
     @property
     def without_kernel(self) -> tuple[str, ...]:
@@ -259,7 +259,7 @@ class Latent(Fixed):
     norm: Annotated[Norm, Derived("the stack's")]
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
-    kernel: Literal["auto", "fused", "banded", "chunked", "reference"] = "auto"
+    kernel: Literal["auto", "fused", "banded", "flex", "chunked", "reference"] = "auto"
 
     @property
     def kv_heads(self) -> int:

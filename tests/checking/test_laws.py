@@ -164,6 +164,7 @@ def test_a_planted_fault_breaks_its_law(planted: str, monkeypatch: pytest.Monkey
 KERNELS = {
     "fused": ("told", "{heads: 2}"),
     "banded": ("attend", "{heads: 2, mask: window(around=1) | global(2), kernel: banded}"),
+    "flex": ("attend", "{heads: 2, kernel: flex, dropout: 0}"),
     "chunked": ("attend", "{heads: 2, kernel: chunked}"),
 }
 

@@ -21,13 +21,14 @@ from tests.nn.test_carried import carrying
 
 PARTS = ("score", "normalizer", "mask", "position", "heads", "kind", "step", "causal", "indexer", "span")
 """What a model of the catalogue is named after, where it is a part of an attention."""
-KERNELS: tuple[Wanted, ...] = ("banded", "chunked", "fused", "reference")
+KERNELS: tuple[Wanted, ...] = ("banded", "chunked", "flex", "fused", "reference")
 
 
 def texts() -> dict[str, str]:
     """Of each kind of each part a model: an encoder, a decoder and what joins them."""
     found = {name: text for name, text in models.transformers().items() if name.split()[0].strip(",") in PARTS}
-    near = {"alibi": {}, "t5": {}, "rotary": {"steps": "{sink: learned}"}, "xpos": {"steps": "{soft_cap: 0.7}"}}
+    near = {"alibi": {}, "t5": {}, "rotary": {"steps": "{sink: learned}"}, "xpos": {"steps": "{soft_cap: 0.7}"},
+            "log_distance": {}}  # fmt: skip
     found |= {f"near {name}": models.transformer(
                   mask="causal & window(before=2)", position=catalogue.POSITIONS[name], **more)
               for name, more in near.items()}  # fmt: skip
@@ -131,7 +132,7 @@ def test_pooling_is_certified_by_each_kernel_that_serves_it(pooling: str) -> Non
 
 
 @pytest.mark.parametrize(("kernel", "name"), [
-    ("banded", "near alibi"), ("chunked", "score additive"), ("fused", "position rotary"),
+    ("banded", "near alibi"), ("chunked", "score additive"), ("flex", "position alibi"), ("fused", "position rotary"),
     ("reference", "normalizer sparsemax"), ("linear", "kind retention"),
 ])  # fmt: skip
 def test_a_kernel_that_is_asked_for_is_the_one_that_ran(kernel: str, name: str) -> None:

@@ -9,7 +9,18 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attncli.nn.kernels.plan import CHUNKED_FROM, CHUNKS, Choice, Size, Span, Traits, plan
+from attncli.nn.kernels.plan import (
+    CHUNKED_FROM,
+    CHUNKS,
+    FLEX,
+    FLEX_ON_CPU,
+    LEARNED_FLEX,
+    Choice,
+    Size,
+    Span,
+    Traits,
+    plan,
+)
 from attncli.nn.view import view_of_self
 from attncli.streams import stream
 from tests import catalogue
@@ -30,6 +41,8 @@ BANDED = (
 LATER = f"from {CHUNKED_FROM:,} weights a call on, chunked: {CHUNKS}"
 BESIDES = "the mask is local besides the first 4 keys and the first 1,000 queries, which read the whole row"
 FAR = "parts of the mask are local, but 'prefix' may show keys at any distance"
+UNDROPPED = "FlexAttention has no dropout on the weights; dropout: 0 would allow it"
+STEPS = "steps over kept keys would each make FlexAttention's blocks anew"
 UNBANDED = "the mask is local, but the banded kernel has no select, span"
 
 REASONS = {
@@ -117,9 +130,73 @@ def test_what_binds_the_cpu_does_not_bind_other_devices():
     assert plan(dataclasses.replace(traits, softmax=False), **cuda).kernel == "reference"
 
 
+NEAR = f"{FLEX}; rows under 320 tokens, and steps with a cache, take the whole row"
+WIDE_HEADS = {"d_head": 16, "d_value": 32}
+ON_CUDA = {
+    "local": ({"span": Span(160)}, "train", "float32", "flex", (NEAR,)),
+    "local, learned bias": (
+        {"span": Span(160), "bias": "learned"}, "train", "float32", "banded", (BANDED, LEARNED_FLEX)
+    ),
+    "local, learned bias at rest": ({"span": Span(160), "bias": "learned"}, "eval", "float32", "flex", (NEAR,)),
+    "local, dropped": ({"span": Span(160), "dropout": 0.1}, "train", "float32", "banded", (BANDED, UNDROPPED)),
+    "local, dropout rests": ({"span": Span(160), "dropout": 0.1}, "eval", "float32", "flex", (NEAR,)),
+    "local, double": (
+        {"span": Span(160)}, "train", "float64", "banded", (BANDED, "on CUDA FlexAttention has no float64")
+    ),
+    "local, narrow": (
+        {"span": Span(160), "d_head": 8}, "train", "bfloat16", "banded",
+        (BANDED, "on CUDA FlexAttention needs 16 features a key and a value (8 and 32)"),
+    ),
+    "local, no compiler": (
+        {"span": Span(160), "triton": False}, "train", "float32", "banded",
+        (BANDED, "on CUDA FlexAttention is compiled by Triton, which is not installed"),
+    ),
+    "local, forced": ({"span": Span(160), "wanted": "banded"}, "train", "float32", "banded", (BANDED.split(";")[0],)),
+    "not local": ({}, "train", "float32", "fused", (FUSED,)),
+    "not local, asked for": ({"wanted": "flex"}, "train", "float32", "flex", (FLEX,)),
+    "learned bias, asked for": ({"wanted": "flex", "bias": "learned"}, "train", "bfloat16", "flex", (FLEX,)),
+    "asked for in vain": (
+        {"wanted": "flex", "unbanded": ("select", "span")}, "eval", "float32", "fused",
+        (FUSED, "FlexAttention has no select, span"),
+    ),
+    "score": (
+        {"wanted": "flex", "product": False}, "eval", "float32", "reference",
+        ("the score is no dot product", LATER, "FlexAttention has no score but dot products"),
+    ),
+    "cap": ({"steps": ("soft_cap",)}, "train", "float32", "flex", (FLEX,)),
+    "cap, dropped": (
+        {"steps": ("soft_cap",), "dropout": 0.1}, "train", "float32", "reference",
+        ("the fused kernel has no soft_cap", LATER, UNDROPPED),
+    ),
+    "cap, step by step": (
+        {"steps": ("soft_cap",), "unlooped": ()}, "eval", "float32", "reference",
+        ("the fused kernel has no soft_cap", LATER, STEPS),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("traits", "phase", "dtype", "kernel", "reasons"), ON_CUDA.values(), ids=ON_CUDA.keys())
+def test_flex_on_a_gpu(traits, phase, dtype, kernel, reasons):
+    given = dataclasses.replace(PLAIN, **WIDE_HEADS | traits)
+    assert plan(given, device="cuda", dtype=dtype, phase=phase, size=None) == Choice(kernel, reasons)
+
+
+def test_flex_elsewhere():
+    asked = dataclasses.replace(PLAIN, wanted="flex", dropout=0.1)
+    at_rest = plan(asked, **CPU, phase="eval")
+    assert at_rest == Choice("flex", (FLEX_ON_CPU,))
+    back = "on the CPU FlexAttention has no backward pass"
+    assert plan(dataclasses.replace(asked, dropout=0.0), **CPU, phase="train") == Choice("fused", (FUSED, back))
+    assert plan(asked, **CPU, phase="train").reasons == (DROPOUT, LATER, UNDROPPED, back)
+    on_mps = plan(asked, device="mps", dtype="float32", phase="eval", size=None)
+    assert on_mps == Choice("fused", (FUSED, "FlexAttention is not called on mps, where it has no backward pass"))
+    step = plan(asked, device="cpu", dtype="float32", phase="eval", size=Size(2, 1, 900, near=False))
+    assert step == Choice("fused", (FUSED, STEPS))
+
+
 def all_traits() -> list[Traits]:
     choices = itertools.product((True, False), (True, False), ("none", "fixed", "learned"), (0.0, 0.2), (6, 7),
-                                ("auto", "fused", "reference"))  # fmt: skip
+                                ("auto", "fused", "flex", "reference"))  # fmt: skip
     return [
         dataclasses.replace(PLAIN, product=p, softmax=s, bias=b, dropout=d, d_value=v, wanted=w)
         for p, s, b, d, v, w in choices
@@ -131,7 +208,7 @@ def test_the_plan_always_says_why_and_keeps_its_promises():
         choice = plan(traits, **CPU, phase=phase)
         assert choice.reasons
         assert all(choice.reasons)
-        if choice.kernel == "fused":
+        if choice.kernel in ("fused", "flex"):
             assert traits.product and traits.softmax and traits.wanted != "reference"
         if traits.wanted == "fused" and traits.product and traits.softmax:
             assert choice.kernel == "fused"

@@ -159,6 +159,11 @@ def test_recurrent_stacks(text, says, help, old, new):
          "kernel: the banded kernel needs a mask that bounds the distance but for a few first keys and queries, "
          "as a window does; this is 'window(before=3)'",
          "write kernel: auto, or a window on both sides", "window(before=3)", "window(around=3)"),
+        (tagger("{attention: {position: transformer_xl, persistent: 2, dropout: 0, kernel: ▸flex}}"),
+         "kernel: the flex kernel has no position transformer_xl or persistent", "write kernel: auto", "flex", "auto"),
+        (tagger("{attention: {dropout: 0.1, kernel: ▸flex}}"),
+         "kernel: the flex kernel has no dropout on the weights, and here it is 0.1",
+         "write kernel: auto, or dropout: 0 in the attention", "0.1", "0"),
         (tagger("{attention: {normalizer: queries, kernel: ▸chunked}}"),
          "kernel: under normalizer 'queries' a row depends on other queries, and the chunked kernel makes some at a "
          "time",

@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 Phase = Literal["train", "eval"]
-Kernel = Literal["fused", "banded", "chunked", "reference", "linear", "looped"]
-Wanted = Literal["auto", "fused", "banded", "chunked", "reference"]
+Kernel = Literal["fused", "banded", "flex", "chunked", "reference", "linear", "looped"]
+Wanted = Literal["auto", "fused", "banded", "flex", "chunked", "reference"]
 
 BANDED_FROM = 2
 """Rows of so many times the keys that a block reads are where the banded kernel begins to win."""
@@ -14,6 +14,11 @@ BANDED_FROM = 2
 CHUNKED_FROM = 1 << 22
 """Weights of one call, over all rows and heads, from which on the chunked kernel is no slower than the reference."""
 CHUNKS = "some queries at a time, made again backward, so that the weights of one block are held"
+NARROWEST = 16
+"""Features of a key and of a value from which on a GPU multiplies the blocks of FlexAttention."""
+FLEX = "FlexAttention: blocks of pairs that the mask hides are not computed, and the weights are not held"
+LEARNED_FLEX = "FlexAttention would add up the gradient of a learned bias pair by pair; kernel: flex asks for it"
+FLEX_ON_CPU = "the spec asks for it; on the CPU FlexAttention makes all weights, so it is no faster there"
 LOOPED = "a loop over the decoder's steps with a backward pass of its own: one product for each weight's gradient"
 
 
@@ -64,6 +69,7 @@ class Traits:
     unbanded: tuple[str, ...] = ()  # what keeps the banded kernel away
     unchunked: tuple[str, ...] = ()  # what keeps the chunked kernel away
     unlooped: tuple[str, ...] | None = None  # in a decoder that goes step by step, what keeps its loop away
+    triton: bool = True  # by which torch compiles FlexAttention, is installed
     wanted: Wanted = "auto"
 
 
@@ -98,14 +104,24 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
         if traits.unlooped:
             other = plan(replace(traits, unlooped=None), device=device, dtype=dtype, phase=phase, size=size)
             return Choice(other.kernel, (*other.reasons, "the decoder's loop has no " + ", ".join(traits.unlooped)))
+    unflexed = _unflexed(traits, device=device, dtype=dtype, phase=phase, size=size)
+    if traits.wanted == "flex":
+        if not unflexed:
+            return Choice("flex", (FLEX if device == "cuda" else FLEX_ON_CPU,))
+        other = plan(replace(traits, wanted="auto"), device=device, dtype=dtype, phase=phase, size=size)
+        return Choice(other.kernel, (*other.reasons, *(each for each in unflexed if each not in other.reasons)))
     span, other = traits.span, _whole(traits, device=device, phase=phase, size=size)
+    if device == "cuda" and traits.wanted == "auto" and traits.steps == ("soft_cap",):
+        other = Choice(other.kernel, (*other.reasons, *unflexed)) if unflexed else Choice("flex", (FLEX,))
     if span is None:
         far = (traits.far,) if traits.far is not None and traits.wanted == "auto" else ()
         return Choice(other.kernel, (*other.reasons, *far))
     least = span.least if traits.wanted != "banded" else 0
     bands = not traits.unbanded and traits.wanted in ("auto", "banded")
     if bands and (size is None or (size.near and size.keys >= least)):
-        return Choice("banded", (_banded(span, least),))
+        if device != "cuda" or traits.wanted == "banded":
+            return Choice("banded", (_banded(span, least),))
+        return _on_cuda(_banded(span, least), least, traits, phase=phase, unflexed=unflexed)
     if traits.wanted == "fused" or (traits.wanted == "chunked" and not traits.unbanded):
         return other
     if traits.unbanded:
@@ -117,9 +133,45 @@ def plan(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | 
     return Choice(other.kernel, (*other.reasons, against))
 
 
+def _on_cuda(banded: str, least: int, traits: Traits, *, phase: Phase, unflexed: tuple[str, ...]) -> Choice:
+    """Of the kernels whose cost grows with the length. There the blocks of the banded kernel would be some ten launches
+    for each row, key head and few blocks of queries, those of FlexAttention are one launch in all."""
+    if traits.bias == "learned" and phase == "train":
+        unflexed = (*unflexed, LEARNED_FLEX)
+    return Choice("banded", (banded, *unflexed)) if unflexed else Choice("flex", (f"{FLEX}{_short(least)}",))
+
+
+def _unflexed(traits: Traits, *, device: str, dtype: str, phase: Phase, size: Size | None) -> tuple[str, ...]:
+    """What keeps FlexAttention away: what it has not, and what torch 2.13 refuses on a device."""
+    missing = [] if traits.product else ["score but dot products"]
+    missing += [] if traits.softmax else ["normalizer but softmax"]
+    missing += [each for each in traits.unbanded if each not in missing]
+    against = [f"FlexAttention has no {', '.join(missing)}"] if missing else []
+    if phase == "train" and traits.dropout > 0:
+        against.append("FlexAttention has no dropout on the weights; dropout: 0 would allow it")
+    if traits.unlooped is not None or (size is not None and not size.near and size.queries < size.keys):
+        against.append("steps over kept keys would each make FlexAttention's blocks anew")
+    if device == "cpu" and phase == "train":
+        against.append("on the CPU FlexAttention has no backward pass")
+    if device == "cuda":
+        if min(traits.d_head, traits.d_value) < NARROWEST:
+            widths = f"{traits.d_head} and {traits.d_value}"
+            against.append(f"on CUDA FlexAttention needs {NARROWEST} features a key and a value ({widths})")
+        if dtype == "float64":
+            against.append("on CUDA FlexAttention has no float64")
+        if not traits.triton:
+            against.append("on CUDA FlexAttention is compiled by Triton, which is not installed")
+    if device not in ("cpu", "cuda"):
+        against.append(f"FlexAttention is not called on {device}, where it has no backward pass")
+    return tuple(against)
+
+
 def _banded(span: Span, least: int) -> str:
-    cost = f"{span}: each block of queries reads {span.keys} keys, so the cost grows with the length"
-    return f"{cost}; rows under {least} tokens, and steps with a cache, take the whole row" if least else cost
+    return f"{span}: each block of queries reads {span.keys} keys, so the cost grows with the length{_short(least)}"
+
+
+def _short(least: int) -> str:
+    return f"; rows under {least} tokens, and steps with a cache, take the whole row" if least else ""
 
 
 def _whole(traits: Traits, *, device: str, phase: Phase, size: Size | None) -> Choice:

@@ -35,6 +35,14 @@ def faults(site: Site) -> Iterator[Fault]:
                 needs = "a mask that bounds the distance but for a few first keys and queries, as a window does"
                 rule = f"the banded kernel needs {needs}; this is '{a.mask}'"
                 yield Fault(where, rule, f"{AUTO}, or a window on both sides")
+        case "flex":
+            for rule in _products("flex", a, _unbanded(a)):
+                yield Fault(where, rule, AUTO)
+            if isinstance(site.stack, Recurrent):
+                yield Fault(where, f"'{site.name}' goes step by step, and the flex kernel serves whole rows", AUTO)
+            if a.dropout:
+                yield Fault(where, f"the flex kernel has no dropout on the weights, and here it is {a.dropout}",
+                            f"{AUTO}, or dropout: 0 in the attention")  # fmt: skip
         case "chunked":
             yield from (Fault(where, rule, AUTO) for rule in _unchunked(site))
         case "auto" | "reference":
