@@ -36,7 +36,7 @@ WIDE = "on the CPU the fused kernel needs d_value = d_head (7 and 6)"
 FUSED = "a dot product under softmax: the weights need not be held"
 BANDED = (
     "the mask is local: each block of queries reads 160 keys, so the cost grows with the length; "
-    "rows under 320 tokens, and steps with a cache, take the whole row"
+    "rows under 576 tokens, and steps with a cache, take the whole row"
 )
 LATER = f"from {CHUNKED_FROM:,} weights a call on, chunked: {CHUNKS}"
 BESIDES = "the mask is local besides the first 4 keys and the first 1,000 queries, which read the whole row"
@@ -73,13 +73,13 @@ REASONS = {
         {"span": Span(164, 1)},
         "train",
         "banded",
-        (BANDED.replace("local", "local besides the first key").replace("160", "164").replace("320", "328"),),
+        (BANDED.replace("local", "local besides the first key").replace("160", "164").replace("576", "584"),),
     ),
     "local, with global tokens": (
         {"span": Span(160, 4, 1000)},
         "train",
         "banded",
-        (BANDED.replace("the mask is local", BESIDES).replace("320", "2320"),),
+        (BANDED.replace("the mask is local", BESIDES).replace("576", "2576"),),
     ),
     "local in parts": ({"far": FAR}, "train", "fused", (FUSED, FAR)),
     "local, not asked": ({"span": Span(160), "wanted": "fused"}, "train", "fused", (FUSED,)),
@@ -113,11 +113,11 @@ def test_many_weights_are_made_some_queries_at_a_time():
 
 def test_a_local_mask_whose_call_is_no_band_says_why():
     traits, where = dataclasses.replace(PLAIN, span=Span(160)), {"device": "cpu", "dtype": "float32", "phase": "eval"}
-    few = "the mask is local, but with 319 keys the banded kernel is no faster; it is from 320 on"
+    few = "the mask is local, but with 575 keys the banded kernel is no faster; it is from 576 on"
     apart = "the mask is local, but the banded kernel needs queries and keys that lie side by side"
     for size, choice in (
-        (Size(1, 320, 320, near=True), Choice("banded", (BANDED,))),
-        (Size(1, 319, 319, near=True), Choice("fused", (FUSED, few))),
+        (Size(1, 576, 576, near=True), Choice("banded", (BANDED,))),
+        (Size(1, 575, 575, near=True), Choice("fused", (FUSED, few))),
         (Size(1, 1, 900, near=False), Choice("fused", (FUSED, apart))),
     ):
         assert plan(traits, **where, size=size) == choice
@@ -130,7 +130,7 @@ def test_what_binds_the_cpu_does_not_bind_other_devices():
     assert plan(dataclasses.replace(traits, softmax=False), **cuda).kernel == "reference"
 
 
-NEAR = f"{FLEX}; rows under 320 tokens, and steps with a cache, take the whole row"
+NEAR = f"{FLEX}; rows under 576 tokens, and steps with a cache, take the whole row"
 WIDE_HEADS = {"d_head": 16, "d_value": 32}
 ON_CUDA = {
     "local": ({"span": Span(160)}, "train", "float32", "flex", (NEAR,)),

@@ -74,12 +74,12 @@ def test_a_local_mask_is_served_by_blocks_from_the_length_on_that_is_named():
     run = load_text(LOCAL).run
     model = build_model(run, sizes_of(run, token_fields(run)), "meta")
     found = []
-    for length in (191, 192):
+    for length in (447, 448):
         calls = calls_of(run, Scene(2, {"encoder": length, "decoder": 9}))
         rows = report.kernels_of(model, device="cpu", dtype="float32", training=False, calls=calls)
         found.append((rows[0]["kernel"], rows[0]["why"][-1]))
     assert found[0] == (
         "fused",
-        "the mask is local, but with 191 keys the banded kernel is no faster; it is from 192 on",
+        "the mask is local, but with 447 keys the banded kernel is no faster; it is from 448 on",
     )
     assert found[1][0] == "banded"

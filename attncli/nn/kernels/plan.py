@@ -8,8 +8,9 @@ Phase = Literal["train", "eval"]
 Kernel = Literal["fused", "banded", "flex", "chunked", "reference", "linear", "looped"]
 Wanted = Literal["auto", "fused", "banded", "flex", "chunked", "reference"]
 
-BANDED_FROM = 2
-"""Rows of so many times the keys that a block reads are where the banded kernel begins to win."""
+BANDED_FROM, DISPATCHED = 2, 256
+"""Rows of so many times the keys that a block reads, and so many more, are where the banded kernel begins to win: it
+starts a dozen operations for each head of each row, which a whole row of the fused kernel does not."""
 
 CHUNKED_FROM = 1 << 22
 """Weights of one call, over all rows and heads, from which on the chunked kernel is no slower than the reference."""
@@ -35,7 +36,7 @@ class Span(NamedTuple):
     @property
     def least(self) -> int:
         """Keys of a row from which on the banded kernel begins to win."""
-        return BANDED_FROM * (self.keys + self.rows)
+        return BANDED_FROM * (self.keys + self.rows) + DISPATCHED
 
     def __str__(self) -> str:
         besides = [_first(self.columns, "key")] if self.columns else []
