@@ -97,7 +97,7 @@ def _of_mask(mask: Mask, told: dict[str, Any]) -> flex.Pairwise:
 
 def _of_one_text(asks: Tensor, reads: Tensor) -> flex.Pairwise:
     query, key = flex.of_pair(asks[:, None, :, None]), flex.of_pair(reads[:, None, None, :])
-    return lambda *place: (query(*place) == key(*place)) & (key(*place) >= 0)
+    return lambda *place: query(*place) == key(*place)
 
 
 def table_of(position: Relative, view: View) -> flex.Table | None:

@@ -150,6 +150,9 @@ class MultiHead(Spec):
     norm_place: Annotated[NormPlace, Derived("the stack's")]
     residual: Annotated[Residual, Derived("the stack's")] = Add()
     kernel: Literal["auto", "fused", "banded", "flex", "chunked", "reference"] = "auto"
+    """What computes it, alike to rounding; auto chooses by what the attention is, and `build` says why. fused: torch's,
+    which holds no weights; banded: blocks of keys near their queries; flex: FlexAttention on CUDA, without the blocks
+    that a mask hides; chunked: some queries at a time, made again backward; reference: all weights."""
 
     @property
     def without_kernel(self) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ Pairwise = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 VARIANTS = 256
 """Masks and kinds of scores of one process that are compiled, before torch would make all weights instead."""
 
+UNTRACED = "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+"""By which torch's plain form is called as it is, not traced first for each mask and shape; it then has no gradient."""
+
 
 class Table(NamedTuple):
     """A bias of distances: values[h, row] where `row` is that of the pair."""
@@ -91,16 +94,15 @@ def _called(name: str, device: torch.device) -> Iterator[Callable[..., Any]]:
     from torch.nn.attention import flex_attention as torchs
 
     function: Callable[..., Any] = getattr(torchs, name)
-    plain, traced = device.type == "cpu" and not torch.is_grad_enabled(), torchs._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG
+    before = getattr(torchs, UNTRACED, False)
     with torch._dynamo.config.patch(recompile_limit=VARIANTS), warnings.catch_warnings():
         # that all weights are made on the CPU is what the plan says
         warnings.filterwarnings("ignore", "flex_attention called without")
         try:
-            # there it is traced for each mask and shape where a gradient is wanted alone
-            torchs._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = plain or traced
+            setattr(torchs, UNTRACED, before or (device.type == "cpu" and not torch.is_grad_enabled()))
             yield _compiled(function) if device.type == "cuda" else function
         finally:
-            torchs._FLEX_ATTENTION_DISABLE_COMPILE_DEBUG = traced
+            setattr(torchs, UNTRACED, before)
 
 
 @cache
