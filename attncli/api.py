@@ -30,6 +30,7 @@ from attncli.maps.samples import Inspector
 from attncli.maps.taking import Plan
 from attncli.nn import quantized
 from attncli.nn.model import Model, build_model, token_fields
+from attncli.nn.packed import packed
 from attncli.nn.view import Tap
 from attncli.spec.load import load_spec as _load_spec
 from attncli.spec.run import Run
@@ -123,8 +124,9 @@ class LoadedRun:
         """
         decode = decoder(self.model, self.codec, self.spec, self._decoding(flags or Flags(), "seq2seq"))
         name, rows = (str(data), open_file(self.spec, data)) if data is not None else self._split(split)
-        report = _evaluate(self.model, self.codec, rows, self.spec, decode=decode, metrics=metrics, limit=limit,
-                           progress=progress)  # fmt: skip
+        with packed(self.model, rows=len(rows) if limit is None else limit):
+            report = _evaluate(self.model, self.codec, rows, self.spec, decode=decode, metrics=metrics, limit=limit,
+                               progress=progress)  # fmt: skip
         return report.named(split=name, checkpoint=self.checkpoint)
 
     def _decoding(self, flags: Flags, *writers: str) -> Decoding | None:

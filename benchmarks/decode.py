@@ -22,6 +22,7 @@ from torch import Tensor
 
 from attncli.decoding import decode
 from attncli.nn.model import Model, build_model, token_fields
+from attncli.nn.packed import packed
 from attncli.nn.quantized import quantize
 from attncli.spec.load import load_text
 from attncli.spec.sizes import sizes_of
@@ -187,7 +188,8 @@ def measure(quick: bool) -> None:
     for name, write in works.items():
         with contestant(name, row.notes):
             texts[name] = write()
-    times, row.peak = interleaved({name: works[name] for name in texts}, row.notes, rounds=3 if quick else 9)
+    with packed(model, rows=SIZES.batch):  # once, as `predict` does for all of its texts
+        times, row.peak = interleaved({name: works[name] for name in texts}, row.notes, rounds=3 if quick else 9)
     row.values = {name: 1000 * median(took) for name, took in times.items()}
     row.ratios = {
         name: (row.values[name] / row.values["attncli"], want) for name, want in WANTED.items() if name in times

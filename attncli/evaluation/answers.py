@@ -13,6 +13,7 @@ from attncli.errors import InputError
 from attncli.evaluation.gaps import fill, gapped
 from attncli.evaluation.reading import by_length
 from attncli.nn.model import Model
+from attncli.nn.packed import packed
 from attncli.spec.run import Run
 from attncli.spec.tasks import (
     Classification,
@@ -93,10 +94,11 @@ class Answering:
                 raise InputError(f"{place(number)}: {example.rule}", help=CUT if example.long else example.help)
             examples.append(example)
         answers: dict[int, Answer] = {}
-        for group in by_length([example.length for example in examples]):
-            chosen = [examples[index] for index in group]
-            found = self._answers([texts[index] for index in group], chosen, [first + index for index in group])
-            answers |= dict(zip(group, found, strict=True))
+        with packed(self.model, rows=len(texts)):
+            for group in by_length([example.length for example in examples]):
+                chosen = [examples[index] for index in group]
+                found = self._answers([texts[index] for index in group], chosen, [first + index for index in group])
+                answers |= dict(zip(group, found, strict=True))
         return [answers[index] for index in range(len(texts))]
 
     def _examples(self, texts: Sequence[str]) -> list[Example | Fault]:

@@ -65,10 +65,12 @@ def test_mixtures_and_gradients_are_those_of_the_formula(
 
 
 def test_it_serves_few_keys_of_many_heads() -> None:
-    query, key, _ = sides(7, few.KEYS)
+    query, key, _ = sides(9, few.KEYS)
     assert few.serves(query, key)
     assert not few.serves(query, F.pad(key, (0, 0, 0, 1))), "too many keys"
     assert not few.serves(query[:, :2], key), "heads that share keys"
     assert not few.serves(query[:1], key[:1]), "too few heads"
     assert not few.serves(query, key[:, :, :0]), "no key"
     assert not few.serves(query.bfloat16(), key.bfloat16()), "weights are made in float32 at the least"
+    with torch.no_grad():
+        assert not few.serves(query, key), "no derivative"

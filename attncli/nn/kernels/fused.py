@@ -101,8 +101,6 @@ def causal(query: Tensor, key: Tensor) -> Tensor:
 def told(call: Call, *, dropout: float) -> tuple[Tensor, Tensor | None]:
     """What `attend` gives, bit for bit, and the log-sum-exp (b h q) that its kernel divided by; None where it does not
     tell: on the CPU the fused form alone does."""
-    if not dropout and call.bias is None and few.serves(call.query, call.key):
-        return _over_few(call), None
     squared = _square(call)
     query, key, value = squared.query, squared.key, squared.value
     if query.device.type != "cpu" or query.shape[-1] != value.shape[-1] or query.requires_grad or dropout:
