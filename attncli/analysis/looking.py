@@ -51,7 +51,7 @@ class Look:
 
 def weights_of(record: Record) -> Tensor:
     """(h r k) of a record of one row, in float64."""
-    return take(record).weights[0].double()
+    return take(record).weights[0].detach().double()  # those that a head reads too have a gradient
 
 
 def look(inspector: Inspector, row: Row, *, place: str, written: Sequence[int] | None = None) -> Look:

@@ -108,7 +108,9 @@ class Inspector:
         if written is None or field is None or self.codec.same_ids(by):
             return written
         ends = [self.codec.vocabularies[field].eos] if written[-1] == by.vocabularies[field].eos else []
-        return [*self.codec.encode(row, place=place).fields[field], *ends]
+        both = {"source": row.get("source", row.get("text", ""))}  # a denoiser reads what it is given to rewrite
+        both |= {name: text for name, text in row.items() if name != "text"}
+        return [*self.codec.encode(both, place=place).fields[field], *ends]
 
     def pieces(self, row: Row) -> Pieces:
         """What ids stand for in this row, words that were copied from its source among them."""
@@ -141,7 +143,7 @@ class Inspector:
     def _read_again(self, batch: Batch, written: Sequence[int]) -> Batch:
         """The streams of what was written, as the search read and wrote it."""
         assert self.written is not None
-        (source,) = batch.values()
+        source = batch["source"]
         read = stream([[self.codec.vocabularies[self.written].bos, *written[:-1]]], pad=0).with_rows(source.of_rows())
         labels = stream([written], pad=IGNORE)
         return {name: each.to(source.values.device) for name, each in ((self.written, read), ("labels", labels))}

@@ -252,3 +252,34 @@ def test_what_was_written_is_read_again_token_by_token_also_where_the_limit_cut_
     assert (explained["queries"], explained["rows"]) == (wrote["queries"], wrote["writes"])
     for forced in found["comparison"]["log_probabilities"][0]:
         assert forced == pytest.approx(sample["log_probability"], abs=1e-4)
+
+
+WRITERS = {
+    "copies words of its source": ("{kind: seq2seq, label_smoothing: 0, output: pointer_generator}", "source\ttarget"),
+    "restores its text": ("{kind: denoising, corruption: sentinels}", "text\tother"),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_other_writers_wrote_is_read_again_too(kind: str, tmp_path: Path) -> None:
+    """Words that the vocabulary lacks have ids of their row alone; a denoiser is given one text and no target."""
+    task, header = WRITERS[kind]
+    (tmp_path / "rows.tsv").write_text(f"{header}\na b c d\td c b a\nb d a c\tc a d b\n")
+    (tmp_path / "tiny.yaml").write_text(
+        SPEC.replace("task: seq2seq", f"task: {task}").replace(", GATE", "").replace("pairs.tsv", "rows.tsv")
+        .replace("tokenizer: characters", "tokenizer: {kind: words, vocabulary: 30}")
+    )  # fmt: skip
+    run, only = str(tmp_path / "run"), "decoder.0.cross_attention"
+    words = ["train", str(tmp_path / "tiny.yaml"), "--run", run, "--device", "cpu", "-q"]
+    decoding = "evaluate.decoding={kind: beam, size: 1, min_length: 4, max_length: 4}"
+    done = CliRunner().invoke(commands, [*words, "-o", decoding])
+    assert done.exit_code == 0, done.output
+    words = ["inspect", run, "--device", "cpu", "--text", "b zork a", "--json", "--explain-by", "rollout"]
+    done = CliRunner().invoke(commands, [*words, "--compare", f"{run},reference"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    wrote = next(one for one in found["samples"][0]["attentions"] if one["address"] == only)
+    explained = next(one for one in found["explanations"] if one["address"] == only)
+    assert (explained["queries"], explained["rows"]) == (wrote["queries"], wrote["writes"])
+    for forced in found["comparison"]["log_probabilities"][0]:
+        assert forced == pytest.approx(found["samples"][0]["log_probability"], abs=1e-4)
