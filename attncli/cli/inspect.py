@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--text", "texts", multiple=True, metavar="TEXT", help="What the model reads; may be repeated.")
 @click.option("--target", "targets", multiple=True, metavar="TEXT",
               help="What it is made to write, once for each --text.")  # fmt: skip
-@click.option("--file", "file", type=click.Path(path_type=Path), help="Texts, one a line.")
+@click.option("--file", "file", type=click.Path(path_type=Path),
+              help="Texts, one a line; or a table, where masks read columns of it.")  # fmt: skip
 @click.option("--decoding", type=click.Choice(["greedy", "beam", "sample", "forced"]),
               help="How it writes, by default as the spec says; forced with --target.")  # fmt: skip
 @click.option("--n-best", type=click.IntRange(min=1), metavar="N", help="The N best texts of a beam search.")

@@ -80,7 +80,7 @@ class Carried:
         for name in (*self.integers, *self.samples):
             if name not in row:
                 rule = f"the masks of this model read '{name}', which is not given"
-                return Wrong(rule, "give rows with a column for it, as to evaluate --data")
+                return Wrong(rule, "give rows with a column for it, as to evaluate --data and inspect --file")
             found = [_integer(item) for item in row[name].split()]
             whole = [item for item in found if item is not None]
             if len(whole) < len(found):

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from attncli.data.carried import Carried
 from attncli.data.rows import Row
+from attncli.data.sources import open_file
 from attncli.errors import InputError
 from attncli.spec.fields import asked
 from attncli.spec.run import Run
@@ -15,26 +17,41 @@ Place = str
 
 
 def rows_of(run: Run, texts: Sequence[str], targets: Sequence[str], file: Path | None) -> list[tuple[Place, Row]]:
-    """The rows of texts, each with its target where there are any, and of a file with one text a line.
+    """The rows of texts, each with its target where there are any, and of a file with one text a line; where masks read
+    what data say, of a table that has a column for it.
 
-    Errors: InputError where nothing is given, where a text is no UTF-8, or where targets do not fit.
+    Errors: InputError where nothing is given, where a text is no UTF-8, or where targets do not fit; DataError where
+    the table cannot be read.
     """
-    given = [(f"--text {text!r}" if len(text) < 60 else "--text", text) for text in texts]
+    field = asked(run.task, run.data)
+    given: list[tuple[Place, Row]] = [
+        (f"--text {text!r}" if len(text) < 60 else "--text", {field: text}) for text in texts
+    ]
     if file is not None:
-        given += [(f"{file}:{number}", line) for number, line in enumerate(_lines(file), 1) if line.strip()]
+        carried = Carried(run)
+        read = (*carried.integers, *carried.samples)
+        given += _table(run, file, (field, *read)) if read else [
+            (f"{file}:{number}", {field: line}) for number, line in enumerate(_lines(file), 1) if line.strip()
+        ]  # fmt: skip
     if not given:
         raise InputError("there is no text to look at", help="give --text TEXT, or --file FILE with one text a line")
-    for place, text in given:
-        if any("\ud800" <= character <= "\udfff" for character in text):
+    for place, row in given:
+        if any("\ud800" <= character <= "\udfff" for character in row[field]):
             raise InputError(f"{place!a}: this text is not UTF-8", help="set the terminal to UTF-8, or use --file")
-    field = asked(run.task, run.data)
     if not targets:
-        return [(place, {field: text}) for place, text in given]
+        return given
     if field != "source":
         raise InputError(f"--target: a {run.task.kind} model has no target", help="leave it out")
     if len(targets) != len(given):
         raise InputError(f"--target: {len(targets)} for {len(given)} texts", help="give one --target for each text")
-    return [(place, {field: text, "target": target}) for (place, text), target in zip(given, targets, strict=True)]
+    return [(place, {**row, "target": target}) for (place, row), target in zip(given, targets, strict=True)]
+
+
+def _table(run: Run, file: Path, fields: Sequence[str]) -> list[tuple[Place, Row]]:
+    if not file.is_file():
+        raise InputError(f"--file {file}: there is no such file", help=f"name a table with {' and '.join(fields)}")
+    rows = open_file(run, file, fields=fields)
+    return [(rows.place(number), rows[number]) for number in range(len(rows))]
 
 
 def _lines(file: Path) -> list[str]:

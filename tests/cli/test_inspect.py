@@ -264,3 +264,25 @@ def test_a_table_that_a_terminal_is_too_narrow_for_goes_on_in_further_ones(width
     assert sum("head" in line for line in lines) == tables
     for word in ("entropy", "peak", "first", "0.125", "1.125", "0.250 ± 0.020", "0.500"):
         assert word in out.getvalue()
+
+
+def test_rows_of_a_table_carry_what_masks_read(tmp_path: Path) -> None:
+    """The number of a row decides what is seen: the same text has other maps with another one."""
+    (tmp_path / "pairs.tsv").write_text("source\ttarget\tpart\nabc\t你好\t1\nabc\t好你\t0\n", "utf-8")
+    (tmp_path / "tiny.yaml").write_text(
+        SPEC.replace("encoder: {layers: 1}", 'encoder: {layers: 1, attention: {mask: "k % 2 == part | k == q"}}')
+        .replace("{train: pairs.tsv}", "{train: pairs.tsv, fields: {part: {kind: integer}}}")
+    )  # fmt: skip
+    run = tmp_path / "run"
+    assert attncli("train", str(tmp_path / "tiny.yaml"), "--run", str(run), "--device", "cpu", "-q").exit_code == 0
+    words = ("--explain-by", "norm", "--compare", f"{run},reference", "--format", "json")
+    done = inspect(run, "--file", str(tmp_path / "pairs.tsv"), "--out", str(tmp_path / "maps"), *words)
+    assert done.exit_code == 0, done.output
+    samples = json.loads((tmp_path / "maps" / "attention.json").read_text("utf-8"))["samples"]
+    for sample, part in zip(samples, (1, 0), strict=True):
+        assert sample["texts"]["part"] == str(part)
+        own = next(one for one in sample["attentions"] if one["address"] == "encoder.0.attention")
+        seen = np.array(own["weights"])[0] > 0
+        assert (seen == [[k % 2 == part or k == q for k in range(4)] for q in range(4)]).all()
+    refused = inspect(run, "--text", "abc")
+    assert (refused.exit_code, "read 'part', which is not given" in refused.stderr) == (2, True)

@@ -73,7 +73,7 @@ def test_numbers_that_a_text_alone_does_not_give_are_asked_for(task: str, stack:
     found = answering(mask=mask, task=task, stack=decoder, fields=f", fields: {{part: {{kind: {kind}}}}}")
     with pytest.raises(InputError, match="text 1: the masks of this model read 'part', which is not given") as caught:
         found.answer(["a [MASK] dog"])
-    assert "give rows with a column for it, as to evaluate --data" in str(caught.value)
+    assert "give rows with a column for it, as to evaluate --data and inspect --file" in str(caught.value)
 
 
 def test_parts_of_a_text_are_told_apart_by_masks() -> None:
