@@ -251,7 +251,8 @@ def _tell(
         console.print("all maps, and a page to look at them: add --out FOLDER")
         return
     texts = "one text" if len(maps.samples) == 1 else f"{len(maps.samples)} texts"
-    console.print(f"{sum(1 for _ in maps.items())} maps of {texts} in {out}")
+    count = sum(1 for _ in maps.items())
+    console.print(f"{count} {'map' if count == 1 else 'maps'} of {texts} in {out}")
     proof = f"max|rows - 1| {maps.row_sum_error:.1e}, max|map V - output| {maps.output_error:.1e}"
     console.print(proof if maps.faults() else f"certified: {proof}")
     for line in maps.missing():

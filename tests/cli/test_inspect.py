@@ -83,6 +83,11 @@ def test_every_format_is_written(run: Path, tmp_path: Path) -> None:
     )  # fmt: skip
 
 
+def test_one_map_is_one(run: Path, tmp_path: Path) -> None:
+    done = inspect(run, "--text", "abc", "--only", "encoder.*", "--format", "json", "--out", str(tmp_path))
+    assert done.stdout.splitlines()[0] == f"1 map of one text in {tmp_path}"
+
+
 def test_a_folder_with_maps_is_refused_before_the_model_is_loaded(run: Path, tmp_path: Path) -> None:
     (tmp_path / "attention.html").write_text("mine")
     done = inspect(run / "nowhere", "--text", "abc", "--out", str(tmp_path))
