@@ -2,10 +2,12 @@
 
     python -m benchmarks.decode
 
-Random weights in the form of Marian, texts of a fixed length (the end of text is forbidden before). CTranslate2 brings
-an OpenMP of its own, which slows whatever runs in its process, so it has a process to itself; the others take turns
-with it in another. The row says how many texts are the same as ours, and by how much a token of the contestant's text
-is likelier where it differs most.
+Random weights in the form of Marian, texts of a fixed length (the end of text is forbidden before); then the same after
+some training, texts that end where they end. CTranslate2 brings an OpenMP of its own, which slows whatever runs in its
+process, so it has a process to itself; the others take turns with it in another. A row says how many texts are the same
+as ours, and by how much a token of the contestant's text is likelier where it differs most. Weights are laid for the
+CPU once, as `predict` does for all texts of a file. Ours is the search that ends when nothing better can come; the
+others, as they are by default, may end before.
 """
 
 import re
@@ -15,9 +17,11 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_model, save_model
 from torch import Tensor
 
 from attncli.decoding import decode
@@ -37,6 +41,8 @@ SIZES = Namespace(
     layers=3, d=256, heads=4, ff=1024, vocabulary=4000, batch=32, source=16, written=24, beam=5
 )  # fmt: skip
 """Those of the published comparison."""
+STEPS = 200
+"""Of the training before the second row."""
 WANTED = {"transformers generate": 1.7, "CTranslate2 fp32": 1.0}
 
 SPEC = """
@@ -50,8 +56,8 @@ tokenizer: {{kind: unigram, vocabulary: {vocabulary}}}
 """
 
 
-def marian() -> tuple[Any, Tensor]:
-    """transformers' model, with random weights that are the same in every process, and what it reads."""
+def marian(weights: Path | None = None) -> tuple[Any, Tensor]:
+    """transformers' model, with random weights, the same in every process, or those of a file; and what it reads."""
     from transformers import MarianConfig, MarianMTModel
 
     torch.manual_seed(0)
@@ -67,7 +73,33 @@ def marian() -> tuple[Any, Tensor]:
         for name, parameter in model.named_parameters():
             if "embed_positions" not in name and parameter.dim() > 1:
                 parameter.normal_(std=0.05)  # wide enough that no two texts are equally likely
+    if weights is not None:
+        load_model(model, weights)
     return model, source
+
+
+def exercise(count: int) -> tuple[Tensor, Tensor]:
+    """Sources (count n) that say a number up to WRITTEN again and again, and as their translations the words that count
+    down from it; EOS ends it, and padding follows. So what is read decides how long a text is.
+    """
+    numbers = torch.randint(1, SIZES.written + 1, (count, 1))
+    left = numbers - torch.arange(SIZES.written + 1)
+    return numbers.repeat(1, SIZES.source) + 1000, torch.where(left > 0, left + 2000, torch.where(left == 0, EOS, -100))
+
+
+def train(model: Any, steps: int) -> float:
+    """Let transformers' model learn the exercise for some steps; returns the last loss."""
+    torch.manual_seed(1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-4)
+    for step in range(steps):
+        source, target = exercise(32)
+        optimizer.param_groups[0]["lr"] = 5e-4 * min(1, (step + 1) / 40)
+        loss = model(input_ids=source, labels=target).loss
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    return float(loss.detach())
 
 
 @torch.no_grad()
@@ -97,12 +129,12 @@ def ours(theirs: Any) -> Model:
     return model
 
 
-def translate(pipe: Connection, threads: int) -> None:
+def translate(pipe: Connection, threads: int, weights: Path | None, source: Tensor, limits: dict[str, int]) -> None:
     """A process: CTranslate2 in float32 with the weights of Marian; translates as often as it is told to."""
     import ctranslate2
     from ctranslate2.converters.transformers import MarianMTLoader
 
-    theirs, source = marian()
+    theirs, _ = marian(weights)
     words = ["</s>", "<s>", *(f"w{number}" for number in range(2, SIZES.vocabulary - 1))]  # the last is padding
     number_of = {word: number for number, word in enumerate(words)}
     spec = MarianMTLoader().get_model_spec(theirs)
@@ -118,10 +150,11 @@ def translate(pipe: Connection, threads: int) -> None:
         engine = ctranslate2.Translator(folder, device="cpu", intra_threads=threads, compute_type="float32")
     while told(pipe):
         found = engine.translate_batch(
-            texts, beam_size=SIZES.beam, max_decoding_length=SIZES.written, min_decoding_length=SIZES.written,
-            max_batch_size=1024,
+            texts, beam_size=SIZES.beam, max_decoding_length=limits["max_length"],
+            min_decoding_length=limits["min_length"], max_batch_size=1024,
         )  # fmt: skip
-        pipe.send([[number_of[word] for word in one.hypotheses[0]] for one in found])
+        made = [[number_of[word] for word in one.hypotheses[0]] for one in found]
+        pipe.send([text if len(text) == limits["max_length"] else [*text, EOS] for text in made])
 
 
 def told(pipe: Connection) -> bool:
@@ -132,12 +165,13 @@ def told(pipe: Connection) -> bool:
         return False
 
 
-def translator() -> Callable[[], Texts]:
+def translator(weights: Path | None, source: Tensor, limits: dict[str, int]) -> Callable[[], Texts]:
     """What tells that process to translate, and gives what it wrote. Errors: as in it; EOFError where it ended."""
     if find_spec("ctranslate2") is None:  # to import it would load what is to stay apart
         raise ModuleNotFoundError("No module named 'ctranslate2'")
     here, there = spawn.Pipe()
-    spawn.Process(target=translate, args=(there, torch.get_num_threads()), daemon=True).start()
+    given = (there, torch.get_num_threads(), weights, source, limits)
+    spawn.Process(target=translate, args=given, daemon=True).start()
     there.close()
 
     def write() -> Texts:
@@ -151,44 +185,64 @@ def translator() -> Callable[[], Texts]:
 @torch.no_grad()
 def likelihood(model: Model, source: Tensor, texts: Texts) -> Tensor:
     """Mean log-probability of a token of each text."""
-    read = torch.tensor([[BOS, *text[:-1]] for text in texts])
-    batch = {"source": stream(source.tolist(), pad=0), "target": stream(read.tolist(), pad=0)}
-    scores = model(batch).double().log_softmax(-1)
-    return scores.gather(-1, torch.tensor(texts).unsqueeze(-1)).squeeze(-1).mean(-1)
+    read = stream([[BOS, *text[:-1]] for text in texts], pad=0)
+    scores = model({"source": stream(source.tolist(), pad=0), "target": read}).double().log_softmax(-1)
+    each = [row[range(len(text)), text].mean() for row, text in zip(scores, texts, strict=True)]
+    return torch.stack(each)
 
 
 def measure(quick: bool) -> None:
-    """The row."""
+    """The rows."""
     theirs, source = marian()
+    fixed = {"min_length": SIZES.written, "max_length": SIZES.written}
+    compare("", theirs, None, source, fixed, quick)
+    if quick:
+        return
+    loss = train(theirs.train(), STEPS)
+    theirs.eval()
+    trained = f", after {STEPS} updates (loss {loss:.2f}) in which it learns to count down"
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder) / "marian.safetensors"
+        save_model(theirs, str(weights))
+        lengths = {"min_length": 0, "max_length": 2 * SIZES.written}
+        compare(trained, theirs, weights, exercise(SIZES.batch)[0], lengths, quick)
+
+
+def compare(
+    trained: str, theirs: Any, weights: Path | None, source: Tensor, lengths: dict[str, int], quick: bool
+) -> None:
+    """One row; `lengths` are the least and the greatest of a text."""
     model, eighth = ours(theirs), ours(theirs)
     quantize(eighth)
     batch = {"source": stream(source.tolist(), pad=0)}
-    search = Beam(size=SIZES.beam, min_length=SIZES.written, max_length=SIZES.written)
-    limits = {"max_new_tokens": SIZES.written, "min_new_tokens": SIZES.written}
+    search = Beam(size=SIZES.beam, **lengths)
+    limits = {"max_new_tokens": lengths["max_length"], "min_new_tokens": lengths["min_length"]}
 
     def attncli(model: Model) -> Texts:
         found = decode(model, batch, search, bos=BOS, eos=EOS, pad=SIZES.vocabulary - 1, max_length=512)
-        return [texts[0].tokens for texts in found]
+        return [[*texts[0].tokens, *([EOS] * texts[0].finished)] for texts in found]
 
     def generate() -> Texts:
         with torch.no_grad():
             found: Texts = theirs.generate(source, num_beams=SIZES.beam, do_sample=False, **limits)[:, 1:].tolist()
-        return found
+        return [text[: text.index(EOS) + 1] if EOS in text else text for text in found]
 
     what = f"{SIZES.layers}+{SIZES.layers} layers, d {SIZES.d}, {SIZES.vocabulary:,} ids, {SIZES.batch} sentences of "
-    row = Row(f"beam {SIZES.beam}", f"{what}{SIZES.source} tokens, {SIZES.written} written", "ms")
+    written = "as many written as end them" if trained else f"{SIZES.written} written"
+    name = f"beam {SIZES.beam}" + (", trained" if trained else "")
+    row = Row(name, f"{what}{SIZES.source} tokens, {written}{trained}", "ms")
     works: dict[str, Callable[[], Texts]] = {
         "attncli": lambda: attncli(model),
         "attncli --int8": lambda: attncli(eighth),
         "transformers generate": generate,
     }
     with contestant("CTranslate2 fp32", row.notes):
-        works["CTranslate2 fp32"] = translator()
+        works["CTranslate2 fp32"] = translator(weights, source, lengths)
     texts: dict[str, Texts] = {}
     for name, write in works.items():
         with contestant(name, row.notes):
             texts[name] = write()
-    with packed(model, rows=SIZES.batch):  # once, as `predict` does for all of its texts
+    with packed(model, rows=SIZES.batch):
         times, row.peak = interleaved({name: works[name] for name in texts}, row.notes, rounds=3 if quick else 9)
     row.values = {name: 1000 * median(took) for name, took in times.items()}
     row.ratios = {
@@ -198,7 +252,7 @@ def measure(quick: bool) -> None:
     for name in row.values:
         same = sum(a == b for a, b in zip(texts[name], texts["attncli"], strict=True))
         ahead = float((likelihood(model, source, texts[name]) - least).max())
-        speed = 1000 * SIZES.batch * SIZES.written / row.values[name]
+        speed = 1000 * sum(map(len, texts[name])) / row.values[name]
         row.checks[name] = (
             f"{speed:,.0f} tokens/s, {same} of {SIZES.batch} texts as ours, likelier by {ahead:.1e} at most"
         )
