@@ -168,7 +168,7 @@ class Contestant:
 def measure(quick: bool) -> None:
     """The row."""
     use_threads(None)
-    turns, updates = (2, 2) if quick else (4, 3)
+    turns, updates = (2, 2) if quick else (4, 6)
     names = ["attncli", "eole", "transformers"] + ([] if quick else ["joeynmt"])
     row = Row("training on real short sentences", "", "real target tokens/s")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place:
