@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -103,6 +104,8 @@ def compiled(function: Made, device: torch.device) -> Made:
             "train.compile: there is no C++ compiler here, and torch compiles for the CPU with one",
             help="install one, such as g++ (on Debian: apt install g++), or leave train.compile out",
         )
+    # the plan of an attention is a pure function, so that it may be traced in place of what is remembered of it
+    warnings.filterwarnings("ignore", r"Dynamo detected a call to a `functools\.lru_cache`", UserWarning)
     made: Any = torch.compile(function, dynamic=True)
     found: Made = made
     return found
