@@ -1,7 +1,7 @@
 """What `attncli inspect` finds by running a model more than once, and how it says so."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from attncli.analysis.alignment import Aligning
+    from attncli.analysis.alignment import Aligning, Gold
     from attncli.analysis.comparing import Comparison
     from attncli.analysis.explaining import Explanation
     from attncli.analysis.importance import Faithfulness, Importance
@@ -251,17 +251,22 @@ def overview(
 ) -> dict[str, Any]:  # fmt: skip
     """`--summary`: statistics of every head over rows, and the rate of alignment errors where people have aligned; told
     unless `quiet`."""
-    from attncli.analysis.alignment import Aligning
+    from attncli.analysis.alignment import Aligning, read_gold
     from attncli.analysis.overview import overview as measure
     from attncli.analysis.samples import source_of
     from attncli.cli.terminal import progress, results
+    from attncli.errors import InputError
     from attncli.maps.summary import STATISTICS
 
     source = source_of(inspector.run, data, split)
     aligning = Aligning()
-    also = None if alignments is None else _aligner(inspector, aligning, alignments, source.name)
+    gold = iter(() if alignments is None else read_gold(alignments))
+    also = None if alignments is None else _aligner(inspector, aligning, gold, f"{alignments}", source.name)
     with progress("texts") as done:
         found = measure(inspector, source, limit, also=also, progress=done)
+    if limit is None and next(gold, None) is not None:
+        rule = f"--alignments {alignments}: it has more lines than {source.name}"
+        raise InputError(rule, help="give one line a row, or --limit for the first rows alone")
     rates = aligning.best()
     columns = ("address", "head", "row", "alignment_error_rate")
     aligned = {"alignments": [dict(zip(columns, rate, strict=True)) for rate in rates]} if alignments else {}
@@ -280,13 +285,14 @@ def overview(
     return told
 
 
-def _aligner(inspector: "Inspector", aligning: "Aligning", path: Path, rows: str) -> "Callable[[Sample], None]":
-    from attncli.analysis.alignment import read_gold, words_of
+def _aligner(
+    inspector: "Inspector", aligning: "Aligning", gold: Iterator["Gold"], path: str, rows: str
+) -> "Callable[[Sample], None]":
+    from attncli.analysis.alignment import words_of
     from attncli.errors import InputError
 
     if inspector.run.task.kind != "seq2seq":
         raise InputError(f"--alignments: a {inspector.run.task.kind} model has no two texts", help="leave it out")
-    gold = iter(read_gold(path))
     vocabularies = inspector.codec.vocabularies
 
     def also(sample: "Sample") -> None:

@@ -186,3 +186,8 @@ def test_the_command_tells_the_rate_of_every_head(run: Path, tmp_path: Path) -> 
     short = attncli(*words)
     assert short.exit_code == 2
     assert "it has fewer lines than valid" in short.stderr
+    (tmp_path / "gold").write_text("0-0 1-1\n1-1 2-0\n0-0\n")
+    long = attncli(*words)
+    assert long.exit_code == 2
+    assert "it has more lines than valid" in long.stderr
+    assert attncli(*words, "--limit", "1").exit_code == 0
