@@ -52,7 +52,7 @@ class Display:
     def begin(self, pace: Pace, at: float, limit: int | None) -> None:
         """The run goes on from `at`, this session to `limit` steps at most; a bar appears if a person looks."""
         self._began = (time.monotonic(), at)
-        self._end = pace.end if limit is None or pace.timed else min(pace.end, float(limit))
+        self._end = pace.end if limit is None or pace.timed else min(pace.end, max(at, float(limit)))
         self._unit = "min" if pace.timed else "steps"
         if self._quiet or not self._console.file.isatty() or self._console.is_dumb_terminal:
             return
