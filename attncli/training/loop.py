@@ -135,7 +135,7 @@ def _assembled(
     if run.train.start is not None and newest_sound(folder / CHECKPOINTS, lambda damage: None) is None:
         begin(run.train.start, model, folder, say)
     frozen(run, model, folder, say)
-    stepper = Stepper(model, run.train, device)
+    stepper = Stepper(model, run.train, device, one_shape=run.data is not None and run.data.packing == "stream")
     keeper = Keeper(folder, run.train.checkpoints)
     train, valid = (None if rows is None else _batches(run, rows, codec) for rows in (splits.train, splits.valid))
     assert train is not None, "a data section always names training data"

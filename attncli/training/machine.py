@@ -93,9 +93,10 @@ def autocast(dtype: torch.dtype | None, device: torch.device) -> AbstractContext
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
 
 
-def compiled(function: Made, device: torch.device) -> Made:
+def compiled(function: Made, device: torch.device, *, one_shape: bool) -> Made:
     """The function through torch.compile, one graph for batches of any size, so that a resumed run computes the same.
 
+    `one_shape`: all batches have the same sizes; then CUDA records what it launches and launches it as one graph.
     InputError where torch would find no C++ compiler, which it needs for the CPU.
     """
     names = [os.environ.get("CXX", ""), "g++", "clang++", "c++"]
@@ -106,7 +107,8 @@ def compiled(function: Made, device: torch.device) -> Made:
         )
     # the plan of an attention is a pure function, so that it may be traced in place of what is remembered of it
     warnings.filterwarnings("ignore", r"Dynamo detected a call to a `functools\.lru_cache`", UserWarning)
-    made: Any = torch.compile(function, dynamic=True)
+    recorded = one_shape and device.type == "cuda"
+    made: Any = torch.compile(function, mode="reduce-overhead") if recorded else torch.compile(function, dynamic=True)
     found: Made = made
     return found
 

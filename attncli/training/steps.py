@@ -24,9 +24,9 @@ Sums = tuple[Tensor, Tensor, Tensor]
 
 
 class Stepper:
-    """The model with all that updates it."""
+    """The model with all that updates it. `one_shape`: all batches have the same sizes."""
 
-    def __init__(self, model: Model, train: Train, device: torch.device) -> None:
+    def __init__(self, model: Model, train: Train, device: torch.device, *, one_shape: bool = False) -> None:
         self.model = model
         self.train = train
         self.device = device
@@ -40,7 +40,9 @@ class Stepper:
         self._loads: dict[str, Tensor] = {}
         self._left: list[States] = []
         self._no_norm = torch.zeros((), device=device)
-        self._made = compiled(model.made, device) if train.compile else model.made
+        # a recorded graph writes its outputs where those of the pass before were, which micro-batches still read
+        alone = one_shape and train.batch.accumulate == 1 and self.memory is None
+        self._made = compiled(model.made, device, one_shape=alone) if train.compile else model.made
 
     def states(self) -> dict[str, State]:
         """The named states of the model and of all that updates it."""

@@ -62,11 +62,22 @@ def test_memory_is_in_megabytes():
 def test_compiling_without_a_compiler_is_refused(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(InputError) as error:
-        compiled(len, CPU)
+        compiled(len, CPU, one_shape=True)
     assert str(error.value) == (
         "train.compile: there is no C++ compiler here, and torch compiles for the CPU with one\n"
         "help: install one, such as g++ (on Debian: apt install g++), or leave train.compile out"
     )
+
+
+@pytest.mark.parametrize(
+    ("device", "one_shape", "asked"),
+    [("cuda", True, {"mode": "reduce-overhead"}), ("cuda", False, {"dynamic": True}), ("cpu", True, {"dynamic": True})],
+)
+def test_batches_of_one_shape_are_recorded_as_a_graph_of_cuda(monkeypatch, device, one_shape, asked):
+    """What is asked of torch; there was no GPU to run it on."""
+    monkeypatch.setattr(shutil, "which", lambda name: "g++")
+    monkeypatch.setattr(torch, "compile", lambda function, **named: named)
+    assert compiled(len, torch.device(device), one_shape=one_shape) == asked
 
 
 def test_memory_is_that_of_the_process_and_not_of_the_one_that_started_it():

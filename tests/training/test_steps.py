@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from attncli.training import steps
 from attncli.training.steps import Stepper
 from tests.training.made import CPU, model_of, pairs, run_of
 
@@ -115,3 +116,15 @@ def test_a_compiled_step_has_the_same_gradient(monkeypatch):
     for name, gradient in one.items():
         torch.testing.assert_close(other[name], gradient, rtol=1e-10, atol=1e-12)
     assert len(asked) == 1, "the step without the key asks for no compiler"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "alone"), [((), True), (("train.batch={kind: sequences, size: 4, accumulate: 2}",), False)]
+)
+def test_only_passes_that_are_steps_are_recorded(monkeypatch, overrides, alone):
+    asked = []
+    monkeypatch.setattr(steps, "compiled", lambda made, device, one_shape: asked.append(one_shape))
+    run = run_of("train.compile=true", *overrides)
+    steps.Stepper(model_of(run), run.train, CPU, one_shape=True)
+    steps.Stepper(model_of(run), run.train, CPU)
+    assert asked == [alone, False]
