@@ -77,7 +77,10 @@ class _LinearLoss(Function):
             grad, whole = grad.to(part.dtype), whole.to(part.dtype)
             many = affine.serves(whole, filled)  # what fills up has no gradient
             grads.append(affine.product(whole, filled.mT) if many else torch.mm(grad, weight).to(x.dtype))
-            of_weight += torch.mm(grad.mT, part)
+            if room is None:
+                of_weight += torch.mm(grad.mT, part)
+            else:
+                of_weight.addmm_(grad.mT, part)
         if learns:
             ctx.save_for_backward(torch.cat(grads) if grads else torch.zeros_like(x), of_weight, of_bias)
         loss, nll, correct = (torch.stack(column).sum(0) for column in zip(*parts, strict=True))
