@@ -1,10 +1,12 @@
 """The loop on a tiny model: what it says, keeps and chooses, and that stopping anywhere changes nothing."""
 
+import itertools
 import json
 import math
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -255,7 +257,9 @@ def test_tensorboard_of_a_resumed_run_says_nothing_twice(tmp_path):
     assert steps == [1, 2, 3, 4, 5, 6]
 
 
-def test_minutes_end_by_the_clock_and_shape_the_rate(tmp_path):
+def test_minutes_end_by_the_clock_and_shape_the_rate(tmp_path, monkeypatch):
+    ticks = itertools.count()
+    monkeypatch.setattr("attncli.training.session.time", SimpleNamespace(monotonic=lambda: 0.01 * next(ticks)))
     folder = tmp_path / "run"
     run = run_of("train.duration=0.01 minutes", "train.schedule={kind: linear, warmup: 0}", "evaluate.every=50%")
     session = assembled(folder, run)

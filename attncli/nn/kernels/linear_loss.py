@@ -80,7 +80,7 @@ class _LinearLoss(Function):
             if room is None:
                 of_weight += torch.mm(grad.mT, part)
             else:
-                of_weight.addmm_(grad.mT, part)
+                torch.addmm(of_weight, grad.mT, part, out=of_weight)
         if learns:
             ctx.save_for_backward(torch.cat(grads) if grads else torch.zeros_like(x), of_weight, of_bias)
         loss, nll, correct = (torch.stack(column).sum(0) for column in zip(*parts, strict=True))
