@@ -123,6 +123,18 @@ def test_a_local_mask_whose_call_is_no_band_says_why():
         assert plan(traits, **where, size=size) == choice
 
 
+def test_a_bias_of_too_many_pairs_is_read_some_queries_at_a_time():
+    traits = dataclasses.replace(PLAIN, bias="fixed", maps=8)
+    few, many = (Size(1, n, n, near=True) for n in (2048, 4096))
+    said = "on the CPU the fused kernel reads the bias of all pairs at once: 134,217,728 numbers"
+    where = {"device": "cpu", "dtype": "float32", "phase": "eval"}
+    assert plan(traits, **where, size=few).kernel == "fused"
+    assert plan(traits, **where, size=many) == Choice("chunked", (said, CHUNKS))
+    assert plan(dataclasses.replace(traits, wanted="fused"), **where, size=many).kernel == "fused"
+    assert plan(dataclasses.replace(traits, unchunked=("select",)), **where, size=many).kernel == "fused"
+    assert plan(traits, **where | {"device": "cuda"}, size=many).kernel == "fused"
+
+
 def test_what_binds_the_cpu_does_not_bind_other_devices():
     traits = dataclasses.replace(PLAIN, dropout=0.1, bias="learned", d_value=7)
     cuda = {"device": "cuda", "dtype": "bfloat16", "phase": "train", "size": None}

@@ -14,6 +14,8 @@ starts a dozen operations for each head of each row, which a whole row of the fu
 
 CHUNKED_FROM = 1 << 22
 """Weights of one call, over all rows and heads, from which on the chunked kernel is no slower than the reference."""
+BIASES = 1 << 25
+"""Numbers of a bias of all pairs, 128 MiB, from which on the weights of some queries at a time take less."""
 CHUNKS = "some queries at a time, made again backward, so that the weights of one block are held"
 NARROWEST = 16
 """Features of a key and of a value from which on a GPU multiplies the blocks of FlexAttention."""
@@ -195,6 +197,10 @@ def _whole(traits: Traits, *, device: str, phase: Phase, size: Size | None) -> C
             against.append("on the CPU the fused kernel has no dropout on the weights; dropout: 0 would allow it")
         if phase == "train" and traits.bias == "learned":
             against.append("on the CPU the fused kernel gives a learned bias no gradient; rotary would allow it")
+        if traits.bias != "none" and size is not None and not traits.unchunked:
+            held = traits.maps * size.queries * size.keys
+            if held > BIASES:
+                against.append(f"on the CPU the fused kernel reads the bias of all pairs at once: {held:,} numbers")
         if traits.d_value != traits.d_head:
             against.append(f"on the CPU the fused kernel needs d_value = d_head ({traits.d_value} and {traits.d_head})")
     if against and (traits.wanted != "fused" or not (traits.product and traits.softmax and not traits.steps)):
