@@ -25,10 +25,17 @@ THERE: bool = torch.backends.mkldnn.is_available()
 
 
 def serves(x: Tensor, weight: Tensor) -> bool:
-    """Whether the products of these are faster so; a type that autocast chooses is left to torch."""
+    """Whether the products of these are faster so; a type that autocast chooses is left to torch.
+
+    In a compiled graph each call decides for itself, so that one graph does for batches of any size.
+    """
     plain = x.dtype is torch.float32 and weight.dtype is torch.float32 and x.device.type == "cpu"
-    many = x.numel() >= FEWEST * x.shape[-1]
+    many = torch.compiler.is_compiling() or _many(x)
     return plain and many and THERE and not torch.is_autocast_enabled("cpu")
+
+
+def _many(x: Tensor) -> bool:
+    return x.numel() >= FEWEST * x.shape[-1]
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -40,7 +47,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 @torch.library.custom_op("attncli::product", mutates_args=())
 def compiled_product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same as one step of a compiled graph: torch's compiler knows this product with constant weights alone."""
-    return product(x, weight, bias)
+    return product(x, weight, bias) if _many(x) else F.linear(x, weight, bias)
 
 
 @compiled_product.register_fake
@@ -52,7 +59,8 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def compiled_gradients(of_y: Tensor, x: Tensor, weight: Tensor) -> list[Tensor]:
     """Those of x, W and b, as one step: a sum over rows that the compiler writes itself is ten times as slow."""
     rows = of_y.reshape(-1, len(weight))
-    return [product(of_y, weight.mT), rows.mT @ x.reshape(-1, x.shape[-1]), rows.sum(0)]
+    of_x = product(of_y, weight.mT) if _many(x) else of_y @ weight
+    return [of_x, rows.mT @ x.reshape(-1, x.shape[-1]), rows.sum(0)]
 
 
 @compiled_gradients.register_fake

@@ -23,9 +23,9 @@ HEADS = 64
 
 
 def serves(query: Tensor, key: Tensor) -> bool:
-    """Whether these products are faster than the fused kernel."""
+    """Whether these products are faster than the fused kernel; one compiled graph does for batches of any size."""
     learns = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad)
-    if not learns or query.device.type != "cpu":
+    if not learns or query.device.type != "cpu" or torch.compiler.is_compiling():
         return False
     (rows, heads, queries, _), (_, groups, keys, _) = query.shape, key.shape
     small = 0 < keys <= KEYS and queries <= QUERIES and rows * heads >= HEADS and heads == groups
@@ -61,36 +61,12 @@ def _backward(
     return of_query.unflatten(0, rows), of_key.unflatten(0, rows), of_value.unflatten(0, rows)
 
 
-# As steps of a compiled graph: what the compiler makes of these small products is slower than they are.
-compiled_forward = torch.library.custom_op("attncli::few", _forward, mutates_args=())
-compiled_backward = torch.library.custom_op("attncli::few_gradients", _backward, mutates_args=())
-
-
-@compiled_forward.register_fake
-def _(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, triangle: bool, visible: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    rows, heads, queries, _ = query.shape
-    return (
-        query.new_empty(rows, heads, queries, value.shape[3]),
-        query.new_empty(rows * heads, queries, key.shape[2]),
-    )
-
-
-@compiled_backward.register_fake
-def _(
-    of_out: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
-
-
 class _Few(Function):
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, scale: float, triangle: bool, visible: Tensor | None
     ) -> Tensor:
-        forward = compiled_forward if torch.compiler.is_compiling() else _forward
-        out, weights = forward(query, key, value, scale, triangle, visible)
+        out, weights = _forward(query, key, value, scale, triangle, visible)
         ctx.save_for_backward(query, key, value, weights)
         ctx.scale = scale
         return out
@@ -98,9 +74,8 @@ class _Few(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, of_out: Tensor) -> tuple[Tensor | None, ...]:
-        backward = compiled_backward if torch.compiler.is_compiling() else _backward
         query, key, value, weights = ctx.saved_tensors
-        return *backward(of_out, query, key, value, weights, ctx.scale), None, None, None
+        return *_backward(of_out, query, key, value, weights, ctx.scale), None, None, None
 
 
 def attend(
